@@ -1,0 +1,40 @@
+# demo   the main job on the shipped model: base install only, no torch, offline after the install
+# test   everything that CI runs
+# check  what must be green before a commit
+# bench  speed against peers, in the same run
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.onespace
+
+.PHONY: demo test check bench clean
+
+demo: $(STAMP)-base
+	$(BIN)/onespace demo --out demo-output
+
+test: $(STAMP)-test
+	$(BIN)/python -m pytest
+
+check: $(STAMP)-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist demo-output
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(STAMP)-base: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(STAMP)-test: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@

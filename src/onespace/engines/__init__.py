@@ -1,0 +1,40 @@
+"""Engines run a prepared batch: onnxruntime in the base install, torch with the ``[torch]`` extra.
+
+An engine knows nothing of files, tokenizers or pictures; it takes a `Batch` and returns arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from onespace.types import Head
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items of one shape: all texts, or all with the same number K of pictures.
+
+    ``ids`` (N, L) int64, right-padded, and ``mask`` (N, L) bool; ``pixels`` (N, K, 3, S, S) float32 or None.
+    Dual encoders (CLIP) get ``ids=None`` for pictures alone; fused models get the ids of the empty text.
+    """
+
+    ids: np.ndarray | None
+    mask: np.ndarray | None
+    pixels: np.ndarray | None = None
+
+
+class Engine(Protocol):
+    """Anything that can run a batch."""
+
+    def run(self, batch: Batch, heads: Collection[Head]) -> dict[str, np.ndarray]:
+        """The raw outputs of `onespace.model.FusedModel.forward`, as numpy arrays under the same names.
+
+        ``dense`` (N, D); ``weights`` (N, L); ``terms`` (N, V), only from pictures; ``multi`` (N, T, d) with
+        ``multi_mask`` (N, T) bool. Only what ``heads`` asks for and the model has.
+        """
+        ...

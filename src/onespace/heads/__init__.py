@@ -1,0 +1,1 @@
+"""Heads: each turns the hidden states of one sequence into one representation."""

@@ -1,0 +1,73 @@
+"""The text tower: BERT (Devlin et al. 2018) and XLM-RoBERTa (Conneau et al. 2019), told apart by their position rule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from onespace.spec import TextSpec
+from onespace.towers.attention import Attention, activation
+
+
+class TextEmbedding(nn.Module):
+    """Words + positions + token type 0, then LayerNorm."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.words = nn.Embedding(spec.vocab, spec.width, padding_idx=spec.pad)
+        self.positions = nn.Embedding(spec.max_positions, spec.width)
+        self.types = nn.Embedding(spec.token_types, spec.width)
+        self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
+
+    def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """ids (N, L), positions (N, L) or (1, L) -> (N, L, D)."""
+        return self.norm(self.words(ids) + self.positions(positions) + self.types.weight[0])  # (N, L, D)
+
+    def place(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Gives foreign tokens (N, P, D) the positions (P,) or (N, P) and this layer's norm; no word, no type."""
+        return self.norm(tokens + self.positions(positions))  # (N, P, D)
+
+    def own_positions(self, mask: Tensor) -> Tensor:
+        """Position ids of a text that stands alone: mask (N, L) bool -> (N, L)."""
+        steps = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        if self.spec.position_rule == "absolute":
+            return steps
+        return torch.where(mask, steps + self.spec.pad + 1, self.spec.pad)
+
+
+class Block(nn.Module):
+    """One post-norm transformer layer."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        super().__init__()
+        self.attention = Attention(spec.width, spec.heads)
+        self.attention_norm = nn.LayerNorm(spec.width, eps=spec.eps)
+        self.up = nn.Linear(spec.width, spec.hidden)
+        self.activation = activation(spec.activation)
+        self.down = nn.Linear(spec.hidden, spec.width)
+        self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(N, T, D) -> (N, T, D)."""
+        x = self.attention_norm(x + self.attention(x, mask))
+        return self.norm(x + self.down(self.activation(self.up(x))))
+
+
+class TextTower(nn.Module):
+    """Embedding and blocks. The two are called apart, because `onespace.fuse` puts image tokens between them."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        super().__init__()
+        self.embed = TextEmbedding(spec)
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
+
+    def encode(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Embedded tokens (N, T, D), mask (N, T) bool -> hidden states (N, T, D)."""
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """A text alone: ids (N, L), mask (N, L) bool -> (N, L, D)."""
+        return self.encode(self.embed(ids, self.embed.own_positions(mask)), mask)
