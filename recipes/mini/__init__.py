@@ -1,0 +1,1 @@
+"""The recipe of onespace-mini: fetch -> texts -> tokenizer -> render -> (model, training)."""

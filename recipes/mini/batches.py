@@ -1,0 +1,124 @@
+"""One training step's batch: every concept twice, in two styles and several languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from recipes.mini import augment
+from recipes.mini.data import Concept, Corpus, draw_locale
+
+COMPOSED = 0.2
+"""Share of the pictures that show two things."""
+CHANGED = 0.3
+"""Share of the pairs whose text adds a second thing to the picture."""
+
+
+@dataclass
+class Texts:
+    """ids (N, L) int64 and mask (N, L) bool."""
+
+    ids: Tensor
+    mask: Tensor
+
+
+@dataclass
+class Draw:
+    """A batch of B pictures and what belongs to them.
+
+    ``label`` (B,): the concept, or for a picture of two things a label of its own. ``texts`` has 2 B rows: two texts
+    a picture. ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,)
+    is what the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``.
+    """
+
+    pixels: Tensor
+    keep: Tensor | None
+    label: Tensor
+    texts: Texts
+    pair_texts: Texts
+    pair_label: Tensor
+    extra: Texts
+    extra_label: Tensor
+
+
+def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:
+    """Right-padded ids, cut at ``limit`` tokens with </s> kept."""
+    rows = [e.ids if len(e.ids) <= limit else [*e.ids[: limit - 1], 2] for e in tokenizer.encode_batch(texts)]
+    longest = max(len(r) for r in rows)
+    ids = torch.tensor([r + [1] * (longest - len(r)) for r in rows])
+    return Texts(ids, ids != 1)
+
+
+def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: int, patches: int, kept: int) -> Draw:
+    """The batch of a step; ``size`` pictures of which ``kept`` of ``patches`` patches are shown to the model."""
+    rng = np.random.default_rng((seed, step))
+    concepts = corpus.draw_concepts(rng, size // 2)
+    concepts = concepts + concepts  # two views of each; (B,)
+    labels = np.tile(np.arange(size // 2), 2)
+    partners = rng.permutation(size // 2)[labels]
+    composed = (rng.random(size) < COMPOSED) & (partners != labels)
+    joint = labels * size + partners + size  # a label of its own for every ordered couple
+
+    pixels = _pictures(corpus, rng, concepts, [concepts[p] for p in partners], composed)
+    keep = None
+    if kept < patches:
+        keep = torch.from_numpy(rng.random((size, patches)).argsort(1)[:, :kept].copy())
+
+    def words(i: int) -> str:
+        locale = draw_locale(rng, concepts[i])
+        if composed[i]:
+            return corpus.joint(concepts[i], concepts[partners[i]], locale)
+        return corpus.draw_text(rng, concepts[i], locale=locale)[0]
+
+    texts = [words(i) for i in range(size)] + [words(i) for i in range(size)]
+    changed = (rng.random(size) < CHANGED) & ~composed & (partners != labels) & (np.arange(size) < size // 2)
+    pair_texts, extra = [], []
+    for i in range(size // 2):
+        locale = draw_locale(rng, concepts[i])
+        if not changed[i]:
+            pair_texts.append(words(i) if rng.random() < 0.9 else texts[i])
+            continue
+        second = concepts[partners[i]]
+        pair_texts.append(corpus.draw_text(rng, second, locale=locale if locale in second.names else "en")[0])
+        extra.append(corpus.joint(concepts[i], second, locale))
+    return Draw(
+        pixels=pixels,
+        keep=keep,
+        label=torch.from_numpy(np.where(composed, joint, labels)),
+        texts=tokenise(tokenizer, texts),
+        pair_texts=tokenise(tokenizer, pair_texts),
+        pair_label=torch.from_numpy(np.where(composed | changed, joint, labels)[: size // 2]),
+        extra=tokenise(tokenizer, extra or ["-"]),
+        extra_label=torch.from_numpy(joint[changed] if extra else np.array([-1])),
+    )
+
+
+def _pictures(
+    corpus: Corpus, rng: np.random.Generator, concepts: list[Concept], partners: list[Concept], composed: np.ndarray
+) -> Tensor:
+    """One picture a concept, with its partner's drawing beside or partly over it where ``composed``: (B, 3, S, S)."""
+    half, size = len(concepts) // 2, corpus.images.shape[1]
+    pictures, rows = [], []
+    for i, concept in enumerate(concepts):
+        choice = concept.rows
+        if i >= half and len(choice) > 1:  # the second view of a concept is in another style
+            choice = [r for r in choice if r != rows[i - half]]
+        rows.append(choice[int(rng.integers(len(choice)))])
+        picture, dark = augment.ground(size, rng)
+        layers = [(rows[i], (0.4, 1.15), np.zeros(2))]
+        if composed[i]:
+            side = np.array([rng.uniform(0.3, 0.6), rng.normal(0, 0.15)]) * (1 if rng.random() < 0.5 else -1)
+            other = partners[i].rows[int(rng.integers(len(partners[i].rows)))]
+            layers = [(rows[i], (0.4, 0.7), side), (other, (0.4, 0.7), -side)]
+        for row, scale, shift in layers:
+            mono = bool(corpus.monochrome[row])
+            augment.lay(picture, corpus.images[row], mono, dark, rng, scale=scale, shift=shift)
+        if rng.random() < 0.1:
+            word = concept.name if rng.random() < 0.5 else concepts[int(rng.integers(len(concepts)))].name
+            augment.write_word(picture, word, dark, rng)
+        pictures.append(augment.soften(picture, rng) if rng.random() < 0.15 else picture)
+    return augment.to_tensor(pictures, rng)

@@ -1,0 +1,104 @@
+"""Reads what the earlier steps wrote and draws batches from it; a batch depends on nothing but its step number."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from recipes.mini.templates import TEMPLATES
+
+FAVOURED = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi")
+"""Locales whose names are drawn three times as often; English twice that."""
+
+
+@dataclass
+class Concept:
+    """One thing that is drawn and named."""
+
+    name: str
+    rows: list[int] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    keywords: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Corpus:
+    """Drawings and names for training; nothing of a kept-out style or locale is in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.images = np.load(folder / "images.npy", mmap_mode="r")
+        self.styles: list[str] = []
+        concepts: dict[str, Concept] = defaultdict(lambda: Concept(""))
+        for line in (folder / "images.jsonl").open(encoding="utf-8"):
+            row = json.loads(line)
+            self.styles.append(row["style"])
+            if row["split"] == "train":
+                concepts[row["concept"]].rows.append(row["row"])
+                concepts[row["concept"]].name = row["name"]
+        for line in (folder / "texts.jsonl").open(encoding="utf-8"):
+            row = json.loads(line)
+            if row["split"] != "train" or row["concept"] not in concepts:
+                continue
+            concept = concepts[row["concept"]]
+            if row["kind"] == "name":
+                concept.names[row["locale"]] = row["text"]
+            else:
+                concept.keywords[row["locale"]].append(row["text"])
+        drawn = {key: c for key, c in sorted(concepts.items()) if c.rows and c.names}
+        self.emoji = [c for key, c in drawn.items() if not key.startswith("icon:")]
+        self.icons = [c for key, c in drawn.items() if key.startswith("icon:")]
+        self.patterns: dict[str, str] = json.loads((folder / "patterns.json").read_text(encoding="utf-8"))
+
+    @cached_property
+    def monochrome(self) -> np.ndarray:
+        """(M,) bool: rows whose opaque pixels are all black, so that any colour may be given to them."""
+        flags = np.zeros(len(self.images), dtype=bool)
+        for start in range(0, len(flags), 512):
+            block = self.images[start : start + 512]
+            flags[start : start + 512] = (block[..., :3].max(-1) * (block[..., 3] > 128)).max((1, 2)) < 40
+        return flags
+
+    def draw_concepts(self, rng: np.random.Generator, count: int) -> list[Concept]:
+        """``count`` different concepts: a quarter icons, the rest emoji, half of which are runs of neighbours.
+
+        Neighbours in code point order are each other's hardest negatives (clock faces, flags, faces).
+        """
+        icons = rng.choice(len(self.icons), count // 4, replace=False)
+        wanted = count - len(icons)
+        chosen: dict[int, None] = {}
+        while len(chosen) < wanted // 2:
+            start = int(rng.integers(len(self.emoji)))
+            chosen.update(dict.fromkeys(range(start, min(start + 12, len(self.emoji)))))
+        while len(chosen) < wanted:
+            chosen.setdefault(int(rng.integers(len(self.emoji))))
+        return [self.emoji[i] for i in list(chosen)[:wanted]] + [self.icons[int(i)] for i in icons]
+
+    def draw_text(self, rng: np.random.Generator, concept: Concept, *, locale: str | None = None) -> tuple[str, str]:
+        """A text for a concept and its locale: mostly the name, sometimes keywords, sometimes a phrase around it."""
+        locale = locale or draw_locale(rng, concept)
+        text = concept.names[locale]
+        keywords = concept.keywords.get(locale, [])
+        if len(keywords) > 1 and rng.random() < 0.12:
+            text = " ".join(rng.permutation(keywords)[: int(rng.integers(2, 5))])
+        templates = TEMPLATES.get(locale, [])
+        if templates and rng.random() < 0.3:
+            text = templates[int(rng.integers(len(templates)))].format(text)
+        return text, locale
+
+    def joint(self, first: Concept, second: Concept, locale: str) -> str:
+        """ "A and B" in the way of the locale, or in English where a name is missing."""
+        if locale not in first.names or locale not in second.names:
+            locale = "en"
+        pattern = self.patterns.get(locale, "{0}, {1}")
+        return pattern.format(first.names[locale], second.names[locale])
+
+
+def draw_locale(rng: np.random.Generator, concept: Concept) -> str:
+    """One of the concept's locales, favoured ones three times as often, English six times."""
+    locales = list(concept.names)
+    weights = np.array([6.0 if x == "en" else 3.0 if x in FAVOURED else 1.0 for x in locales])
+    return locales[int(rng.choice(len(locales), p=weights / weights.sum()))]

@@ -1,0 +1,155 @@
+"""What onespace-mini learns in one step: the same thing, drawn or named, lands in one place, under all three heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from onespace.fuse import fuse
+from onespace.heads import dense
+from onespace.model import FusedModel
+from recipes.mini.batches import Draw, Texts, draw, tokenise
+from recipes.mini.data import Corpus
+
+SHORTER = (64, 128)
+"""Widths to which the dense vector can be cut (Kusupati et al. 2022, Matryoshka)."""
+
+
+class Learner(nn.Module):
+    """The model and the three temperatures that are learnt with it."""
+
+    def __init__(self, model: FusedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.scales = nn.Parameter(torch.tensor([3.0, 2.7, 0.0]))  # log of 1 / temperature: dense, multi, sparse
+
+    def forward(self, batch: Draw, empty: Texts) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts."""
+        return _losses(self, batch, empty)
+
+
+def objective(
+    learner: Learner, corpus: Corpus, tokenizer: Tokenizer, *, seed: int, size: int, kept: Callable[[int], int]
+) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
+    """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights."""
+    assert learner.model.spec.image is not None
+    patches = learner.model.spec.image.tokens
+    empty = tokenise(tokenizer, [""])
+
+    def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        batch = draw(corpus, tokenizer, step, seed=seed, size=size, patches=patches, kept=kept(step))
+        batch.pixels = batch.pixels.to(torch.bfloat16, memory_format=torch.channels_last)
+        torch.manual_seed(seed * 1_000_003 + step)
+        half = {name: p if name == "scales" else p.bfloat16() for name, p in learner.named_parameters()}
+        loss, parts = functional_call(learner, half, (batch, empty))
+        return loss, {k: float(v.detach()) for k, v in parts.items()}
+
+    return step_loss
+
+
+def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[str, Tensor]]:
+    model = learner.model
+    patches = model.spec.image.tokens  # type: ignore[union-attr]
+    scale = learner.scales.clamp(max=4.6).exp()
+    n = len(batch.pixels)
+    seen = model.project(model.image(batch.pixels, batch.keep))  # (B, P', D)
+    image, image_mask = _fused(model, Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1)), seen, batch.keep, patches)
+    half = n // 2
+    first = None if batch.keep is None else batch.keep[:half]
+    pair, pair_mask = _fused(model, batch.pair_texts, seen[:half], first, patches)
+    text, extra = _alone(model, batch.texts), _alone(model, batch.extra)
+
+    i, p, t = (dense.pool(h, m, "cls") for h, m in ((image, image_mask), (pair, pair_mask), (text, batch.texts.mask)))
+    x = dense.pool(extra, batch.extra.mask, "cls")
+    label, twice = batch.label, batch.label.repeat(2)
+    every, every_label = torch.cat([t, x]), torch.cat([twice, batch.extra_label])
+    parts: dict[str, Tensor] = {}
+    for width in (*SHORTER, i.shape[1]):
+        cut = [F.normalize(v[:, :width], dim=1) for v in (i, every, t)]
+        parts[f"it{width}"] = both(scale[0] * cut[0] @ cut[1].T, label, every_label) / (1 if width == i.shape[1] else 4)
+        parts[f"tt{width}"] = within(scale[0] * cut[2] @ cut[2].T, twice) / (2 if width == i.shape[1] else 8)
+    parts["ii"] = within(scale[0] * i @ i.T, label) / 4
+    parts["pt"] = both(scale[0] * p @ every.T, batch.pair_label, every_label) / 2
+    parts["pi"] = both(scale[0] * p @ i.T, batch.pair_label, label) / 2
+
+    some = Texts(batch.texts.ids[:half], batch.texts.mask[:half])
+    tokens = model.multi(text[:half])
+    late = maxsim(tokens, some.mask[:, 1:], model.multi(image[:half]))
+    late_pair = maxsim(tokens, some.mask[:, 1:], model.multi(pair), pair_mask[:, 1:])
+    parts["mi"] = both(scale[1] * late, label[:half], label[:half]) / 2
+    parts["mp"] = both(scale[1] * late_pair, label[:half], batch.pair_label) / 4
+
+    terms = torch.unique(torch.cat([batch.texts.ids.flatten(), torch.randint(4, model.spec.text.vocab - 1, (1000,))]))  # type: ignore[union-attr]
+    words = model.text.embed.words.weight
+    named = model.patch_terms(image[:, 1 : 1 + seen.shape[1]], words, terms)  # (B, terms)
+    weights = model.token_weights(text[:n], batch.texts.ids[:n], batch.texts.mask[:n])  # (B, L)
+    rows = _rows(weights, batch.texts.ids[:n], terms)  # (B, terms)
+    parts["si"] = both(scale[2] * named @ rows.T, label, label) / 2
+    parts["flops"] = named.mean(0).square().sum() * 0.003 + rows.mean(0).square().sum() * 0.003
+    own = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
+    ids, mask = batch.pair_texts.ids, batch.pair_texts.mask
+    spoken = _rows(model.token_weights(own, ids, mask), ids, terms)
+    both_terms = torch.maximum(model.patch_terms(pair[:, 1 : 1 + seen.shape[1]], words, terms), spoken)
+    parts["sp"] = both(scale[2] * rows @ both_terms.T, label, batch.pair_label) / 4
+
+    loss = torch.stack(list(parts.values())).sum()
+    hit = (label[:, None] == twice[None, :]).gather(1, (i @ t.T).argmax(1, keepdim=True)).float().mean()
+    return loss, {**parts, "hit": hit, "terms": (named > 0).float().sum(1).mean()}
+
+
+def _fused(model: FusedModel, texts: Texts, seen: Tensor, keep: Tensor | None, patches: int) -> tuple[Tensor, Tensor]:
+    sequence, mask = fuse(model.text.embed, texts.ids, texts.mask, seen, keep, patches)
+    return model.text.encode(sequence, mask), mask
+
+
+def _alone(model: FusedModel, texts: Texts) -> Tensor:
+    """Texts alone; a third of the batches start at a random position, so that all 8192 rows are learnt."""
+    embed = model.text.embed
+    positions = embed.own_positions(texts.mask)
+    if torch.rand(()) < 0.33:
+        shift = torch.randint(0, embed.spec.max_positions - positions.shape[1] - 2, (len(positions), 1))
+        moved = positions + shift
+        positions = torch.where(texts.mask & (torch.arange(positions.shape[1]) > 0), moved, positions)
+    return model.text.encode(embed(texts.ids, positions), texts.mask)
+
+
+def both(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """InfoNCE in both directions, each positive sharing the target (N, M); rows or columns without one are left out."""
+    same = rows[:, None] == columns[None, :]
+    return (_one_way(scores, same) + _one_way(scores.T, same.T)) / 2
+
+
+def within(scores: Tensor, label: Tensor) -> Tensor:
+    """InfoNCE among one kind (N, N), an item never being its own positive or negative."""
+    self_ = torch.eye(len(label), dtype=torch.bool)
+    return _one_way(scores.masked_fill(self_, -1e4), (label[:, None] == label[None, :]) & ~self_)
+
+
+def _one_way(scores: Tensor, same: Tensor) -> Tensor:
+    positives = same.sum(1)
+    log = scores.float().log_softmax(1)
+    each = -(log * same).sum(1) / positives.clamp(min=1)
+    return each[positives > 0].mean() if bool((positives > 0).any()) else each.sum() * 0
+
+
+def maxsim(queries: Tensor, mask: Tensor, documents: Tensor, seen: Tensor | None = None) -> Tensor:
+    """queries (N, L, d), mask (N, L), documents (M, T, d) -> (N, M): the mean over query tokens of the best match."""
+    n, length, d = queries.shape
+    scores = queries.reshape(-1, d) @ documents.reshape(-1, d).T  # (N * L, M * T)
+    scores = scores.unflatten(1, documents.shape[:2])  # (N * L, M, T)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -1e4)
+    best = scores.amax(2).unflatten(0, (n, length)) * mask[:, :, None]  # (N, L, M)
+    return best.sum(1) / mask.sum(1)[:, None]
+
+
+def _rows(weights: Tensor, ids: Tensor, terms: Tensor) -> Tensor:
+    """Token weights (N, L) to columns (N, len(terms)); ``terms`` is sorted, ids that aren't in it are left out."""
+    place = torch.searchsorted(terms, ids).clamp(max=len(terms) - 1)
+    known = terms[place] == ids
+    return weights.new_zeros(len(ids), len(terms)).scatter_reduce(1, place, weights * known, "amax", include_self=True)
