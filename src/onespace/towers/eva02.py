@@ -97,13 +97,10 @@ class SwiGLU(nn.Module):
 
 
 def rotary_tables(grid: int, width: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (P, width): the first half of a head turns with the row, the second with the column.
-
-    Always on the CPU, also when the module is built on the meta device, since no file fills them.
-    """
+    """Cosines and sines (P, width): the first half of a head turns with the row, the second with the column."""
     half = width // 2
-    speeds = 10000.0 ** -(torch.arange(0, half, 2, ).float() / half)  # (half / 2,)
-    places = torch.arange(grid, ).float() / grid * PRETRAINED_GRID
+    speeds = 10000.0 ** -(torch.arange(0, half, 2).float() / half)  # (half / 2,)
+    places = torch.arange(grid).float() / grid * PRETRAINED_GRID
     turns = (places[:, None] * speeds).repeat_interleave(2, dim=1)  # (grid, half)
     rows, columns = turns[:, None].expand(-1, grid, -1), turns[None].expand(grid, -1, -1)  # (grid, grid, half)
     angles = torch.cat([rows, columns], dim=-1).flatten(0, 1)  # (P, width)
