@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Iterator
+from typing import Any
 
 from recipes.mini.sources import Package, package, packages, renames
 
@@ -63,12 +64,6 @@ def slug(name: str) -> str:
 
 
 @cache
-def annotations(locale: str) -> dict[str, dict[str, list[str]]]:
-    """{concept: {"tts": [name], "default": keywords}} of one CLDR locale, both packages merged."""
-    return all_annotations()[locale]
-
-
-@cache
 def all_annotations() -> dict[str, dict[str, dict[str, list[str]]]]:
     """{locale: {concept: {"tts": [name], "default": keywords}}} of CLDR."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
@@ -84,12 +79,8 @@ def all_annotations() -> dict[str, dict[str, dict[str, list[str]]]]:
 @cache
 def emoji_names() -> dict[str, str]:
     """{concept: English CLDR name} of every emoji that some set draws, skin tones left out."""
-    drawn = {
-        same_form(points)
-        for source in packages("emoji")
-        for points in source.read("chars.json")
-    }
-    english = annotations("en")
+    drawn = {same_form(points) for source in packages("emoji") for points in source.read("chars.json")}
+    english = all_annotations()["en"]
     return {
         points: english[points]["tts"][0]
         for points in sorted(drawn)
@@ -164,7 +155,7 @@ def chosen(source: Package, icons: dict[str, Any]) -> Iterator[str]:
         and not (source.role == "emoji" and SKIN_NAME.search(name))
     ]
     if source.largest:
-        by_size = sorted(wanted, key=lambda name: int(re.search(r"\d+$", name).group()))
+        by_size = sorted(wanted, key=lambda name: int(name.rsplit("-", 1)[-1]))
         largest = {human(name, source.strip): name for name in by_size}
         wanted = [name for name in wanted if largest[human(name, source.strip)] == name]
     yield from wanted
@@ -186,10 +177,11 @@ def drawings() -> tuple[Drawing, ...]:
             own = {name: same_form(points) for points, name in chars.items()}
         for icon in chosen(source, data["icons"]):
             entry = data["icons"][icon]
-            box = tuple(
+            left, top, width, height = (
                 float(entry.get(key, data.get(key, fallback)))
                 for key, fallback in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
             )
+            box = (left, top, width, height)
             split = "kept-out" if source.kept_out and re.search(source.kept_out, icon) else source.split
             concept, name = concept_of(source, icon, own.get(icon, ""), aliases.get(icon, []), first)
             if concept:
@@ -197,9 +189,7 @@ def drawings() -> tuple[Drawing, ...]:
     return tuple(found)
 
 
-def concept_of(
-    source: Package, icon: str, points: str, aliases: list[str], first: dict[str, str]
-) -> tuple[str, str]:
+def concept_of(source: Package, icon: str, points: str, aliases: list[str], first: dict[str, str]) -> tuple[str, str]:
     """(concept, English name) of a drawing, ("", "") if nothing names it; `first` grows."""
     names = emoji_names()
     if source.role == "emoji":

@@ -23,8 +23,7 @@ import resvg_py
 from PIL import Image
 
 from recipes.mini.concepts import Drawing, drawings
-from recipes.mini.fetch import LOCK
-from recipes.mini.sources import BUILD, HERE, write_jsonl
+from recipes.mini.sources import BUILD, write_jsonl
 
 IMAGES = BUILD / "images.npy"
 ROWS = BUILD / "images.jsonl"
@@ -89,8 +88,10 @@ def write_images(path: Path, pictures: list[Drawing]) -> list[dict[str, object]]
 
 def key() -> str:
     """A fingerprint of all that decides the pictures."""
-    files = (LOCK, HERE / "sources.toml", HERE / "renames.toml", HERE / "sources.py", HERE / "concepts.py", Path(__file__))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    digest = hashlib.sha256(f"{SIDE} {EMPTY}".encode())
+    for drawing in drawings():
+        digest.update(f"{drawing.concept} {drawing.style} {drawing.split} {drawing.icon} {svg(drawing)}\n".encode())
+    return digest.hexdigest()
 
 
 def main() -> None:
@@ -105,7 +106,8 @@ def main() -> None:
         KEY.write_text(key())
     for (style, split), count in Counter((row["style"], row["split"]) for row in rows).items():
         print(f"{style:28} {split:9} {count:6}")
-    print(f"{len(rows)} pictures of {len({row['concept'] for row in rows})} concepts, {IMAGES.stat().st_size / 1e9:.2f} GB")
+    concepts = {row["concept"] for row in rows}
+    print(f"{len(rows)} pictures of {len(concepts)} concepts, {IMAGES.stat().st_size / 1e9:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import tarfile
-import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any
+
+import tomllib
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "mini"
@@ -44,15 +46,14 @@ class Package:
 
     def read(self, path: str) -> Any:
         """The JSON file at `path` inside the package."""
-        with tarfile.open(self.archive) as archive:
-            return json.load(archive.extractfile(f"package/{path}"))
+        return next(data for name, data in self.read_all(f"package/{path}") if name == path)
 
     def read_all(self, ending: str) -> Iterator[tuple[str, Any]]:
         """(path, JSON) of each file whose path ends so, sorted by path."""
         with tarfile.open(self.archive) as archive:
-            members = {m.name: m for m in archive.getmembers() if m.name.endswith(ending)}
-            found = {name: json.load(archive.extractfile(m)) for name, m in members.items()}
-        yield from sorted((name.removeprefix("package/"), data) for name, data in found.items())
+            files = ((m.name, archive.extractfile(m)) for m in archive if m.name.endswith(ending))
+            found = {name.removeprefix("package/"): json.load(file) for name, file in files if file}
+        yield from sorted(found.items())
 
 
 @cache
@@ -84,8 +85,9 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     count, part = 0, path.with_suffix(".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w", encoding="utf-8") as file:
-        for count, row in enumerate(rows, 1):
+        for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
     part.replace(path)
     return count
 

@@ -8,9 +8,11 @@ Writes build/mini/texts.jsonl (concept, locale, text, kind, split), patterns.jso
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from recipes.mini.concepts import all_annotations, drawings, emoji_names
 from recipes.mini.sources import BUILD, package, settings, write_json, write_jsonl
@@ -19,11 +21,11 @@ TEXTS = BUILD / "texts.jsonl"
 FULL = 1_300
 UNDETERMINED = "und"
 INHERIT = "↑↑↑"
-LATIN_AMERICA = set("AR BO BR BZ CL CO CR CU DO EC GT HN MX NI PA PE PR PY SV US UY VE".split())
+LATIN_AMERICA = re.compile("AR|B[ORZ]|C[LORU]|DO|EC|GT|HN|MX|NI|P[AERY]|SV|US|UY|VE")
 
 
 def split_of(locale: str) -> str:
-    """ "kept-out" for a locale whose language no training may see.
+    """Say "kept-out" for a locale whose language no training may see.
 
     >>> split_of("ms"), split_of("ms-ID"), split_of("mn")
     ('kept-out', 'kept-out', 'train')
@@ -46,7 +48,7 @@ def parents(locale: str) -> list[str]:
             found.append("-".join([language, *script]))
         if language == "en" and region[0] not in ("001", "US"):
             found.append("en-001")
-        if language == "es" and region[0] in LATIN_AMERICA:
+        if language == "es" and LATIN_AMERICA.fullmatch(region[0]):
             found.append("es-419")
         if language == "pt" and region[0] not in ("PT", "BR"):
             found.append("pt-PT")

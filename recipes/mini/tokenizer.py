@@ -12,7 +12,7 @@ import json
 import sys
 import unicodedata
 from collections import Counter, defaultdict
-from typing import Iterator
+from collections.abc import Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -116,7 +116,8 @@ def alphabet(texts: dict[str, list[str]]) -> list[str]:
     normalise = empty_tokenizer().normalizer.normalize_str
     found = {c for rows in [*texts.values(), *phrases().values()] for c in normalise(" ".join(rows))}
     found |= {chr(code) for code in [*range(0x21, 0x7F), *range(0xC0, 0x180)]}
-    found |= set(b"".join(bytes([hi, lo]) for hi in range(0xB0, 0xD8) for lo in range(0xA1, 0xFF)).decode("gb2312", "ignore"))
+    level_1 = bytes(byte for hi in range(0xB0, 0xD8) for lo in range(0xA1, 0xFF) for byte in (hi, lo))
+    found |= set(level_1.decode("gb2312", "ignore"))
     found |= {chr(code) for code in [*range(0x3041, 0x3097), *range(0x30A1, 0x30FB)]}
     found |= {chr(code) for code in range(0x0C80, 0x0CF3)}
     found |= {chr(int(point, 16)) for concept in emoji_names() for point in concept.split("-")}

@@ -1,0 +1,1 @@
+"""How the shipped models were made, each recipe rerunnable from pinned packages."""

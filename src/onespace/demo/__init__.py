@@ -1,0 +1,1 @@
+"""The demonstration: texts, pictures and pairs of both, compared in one space by the shipped model."""
