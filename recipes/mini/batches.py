@@ -32,7 +32,8 @@ class Draw:
 
     ``label`` (B,): the concept, or for a picture of two things a label of its own. ``texts`` has 2 B rows: two texts
     a picture. ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,)
-    is what the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``.
+    is what the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``. ``things``
+    (B, 2) and ``pair_things`` (B / 2, 2) are the indices of the one or two concepts that are meant.
     """
 
     pixels: Tensor
@@ -43,6 +44,8 @@ class Draw:
     pair_label: Tensor
     extra: Texts
     extra_label: Tensor
+    things: Tensor
+    pair_things: Tensor
 
 
 def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:
@@ -58,6 +61,7 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
     rng = np.random.default_rng((seed, step))
     concepts = corpus.draw_concepts(rng, size // 2)
     concepts = concepts + concepts  # two views of each; (B,)
+    own = np.array([c.index for c in concepts])
     labels = np.tile(np.arange(size // 2), 2)
     partners = rng.permutation(size // 2)[labels]
     composed = (rng.random(size) < COMPOSED) & (partners != labels)
@@ -94,6 +98,8 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
         pair_label=torch.from_numpy(np.where(composed | changed, joint, labels)[: size // 2]),
         extra=tokenise(tokenizer, extra or ["-"]),
         extra_label=torch.from_numpy(joint[changed] if extra else np.array([-1])),
+        things=torch.from_numpy(np.stack([own, np.where(composed, own[partners], own)], 1)),
+        pair_things=torch.from_numpy(np.stack([own, np.where(composed | changed, own[partners], own)], 1)[: size // 2]),
     )
 
 

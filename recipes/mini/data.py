@@ -10,10 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.mini.templates import TEMPLATES
+from recipes.mini.templates import ANIMALS, TEMPLATES, fill
 
 FAVOURED = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi")
 """Locales whose names are drawn three times as often; English twice that."""
+
+
+SPACED = ("en", "es", "fr", "de", "it", "pt", "nl", "sv", "id", "ru", "uk", "vi", "sw", "tr", "pl")
+"""Locales in which words are sometimes run together, as they are in names of projects."""
 
 
 @dataclass
@@ -21,6 +25,7 @@ class Concept:
     """One thing that is drawn and named."""
 
     name: str
+    index: int = -1
     rows: list[int] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     keywords: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -51,6 +56,8 @@ class Corpus:
         drawn = {key: c for key, c in sorted(concepts.items()) if c.rows and c.names}
         self.emoji = [c for key, c in drawn.items() if not key.startswith("icon:")]
         self.icons = [c for key, c in drawn.items() if key.startswith("icon:")]
+        for index, concept in enumerate(self.emoji + self.icons):
+            concept.index = index
         self.patterns: dict[str, str] = json.loads((folder / "patterns.json").read_text(encoding="utf-8"))
 
     @cached_property
@@ -85,8 +92,12 @@ class Corpus:
         if len(keywords) > 1 and rng.random() < 0.12:
             text = " ".join(rng.permutation(keywords)[: int(rng.integers(2, 5))])
         templates = TEMPLATES.get(locale, [])
+        if "animal" in concept.keywords.get("en", []):
+            templates = templates + ANIMALS.get(locale, []) * 3
         if templates and rng.random() < 0.3:
-            text = templates[int(rng.integers(len(templates)))].format(text)
+            text = fill(templates[int(rng.integers(len(templates)))], text)
+        if locale in SPACED and rng.random() < 0.06:
+            text = text.replace(" ", "")  # "bluewhale"
         return text, locale
 
     def joint(self, first: Concept, second: Concept, locale: str) -> str:

@@ -21,11 +21,16 @@ SHORTER = (64, 128)
 
 
 class Learner(nn.Module):
-    """The model and the three temperatures that are learnt with it."""
+    """The model, and what is learnt with it but not shipped: three temperatures and one anchor for each concept.
 
-    def __init__(self, model: FusedModel) -> None:
+    Anchors (proxies, Movshovitz-Attias et al. 2017) let every item be told apart from all concepts at once, not only
+    from those in its batch; without them the image tower hardly starts to learn.
+    """
+
+    def __init__(self, model: FusedModel, concepts: int) -> None:
         super().__init__()
         self.model = model
+        self.anchors = nn.Parameter(torch.randn(concepts, model.spec.heads.dense) * 0.05)
         self.scales = nn.Parameter(torch.tensor([3.0, 2.7, 0.0]))  # log of 1 / temperature: dense, multi, sparse
 
     def forward(self, batch: Draw, empty: Texts) -> tuple[Tensor, dict[str, Tensor]]:
@@ -122,6 +127,11 @@ def both(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """InfoNCE in both directions, each positive sharing the target (N, M); rows or columns without one are left out."""
     same = rows[:, None] == columns[None, :]
     return (_one_way(scores, same) + _one_way(scores.T, same.T)) / 2
+
+
+def anchored(scores: Tensor, things: Tensor) -> Tensor:
+    """Cross-entropy of scores (N, concepts) with one or two true concepts (N, 2), half of the weight on each."""
+    return -scores.float().log_softmax(1).gather(1, things).mean()
 
 
 def within(scores: Tensor, label: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -125,6 +126,22 @@ def alphabet(texts: dict[str, list[str]]) -> list[str]:
     return sorted({c for c in plain if unicodedata.category(c) not in ("Cn", "Cc") and not c.isspace()})
 
 
+def settled(vocabulary: list[list[Any]]) -> list[list[Any]]:
+    """The pieces with ids that are the same in every run: by score, then by spelling.
+
+    The trainer gives characters that it never read a score by the order of a hash table; they get
+    that of the rarest piece here.
+
+    >>> special = [[name, 0.0] for name in SPECIAL]
+    >>> settled([*special, ["赌", -9.2], ["le", -9.0], ["a", -1.0]])[4:]
+    [['a', -1.0], ['le', -9.0], ['赌', -9.0]]
+    """
+    special, pieces = vocabulary[: len(SPECIAL)], vocabulary[len(SPECIAL) :]
+    floor = min(score for piece, score in pieces if len(piece) > 1)
+    ranked = sorted((-round(max(score, floor), 6), piece) for piece, score in pieces)
+    return [*special, *([piece, -score] for score, piece in ranked)]
+
+
 def train() -> Tokenizer:
     """The tokenizer; <mask> has the last id."""
     texts, tokenizer = texts_by_locale(), empty_tokenizer()
@@ -140,7 +157,7 @@ def train() -> Tokenizer:
     )
     tokenizer.train_from_iterator(corpus(texts), trainer)
     state = json.loads(tokenizer.to_str())
-    state["model"]["vocab"].append(["<mask>", 0.0])
+    state["model"]["vocab"] = [*settled(state["model"]["vocab"]), ["<mask>", 0.0]]
     tokenizer = Tokenizer.from_str(json.dumps(state))
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     tokenizer.post_processor = processors.TemplateProcessing(

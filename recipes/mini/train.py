@@ -63,7 +63,7 @@ def main() -> None:
     corpus = Corpus(arguments.data)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    learner = Learner(FusedModel(spec(tokenizer.get_vocab_size())))
+    learner = Learner(FusedModel(spec(tokenizer.get_vocab_size())), len(corpus.emoji) + len(corpus.icons))
     torch.nn.init.normal_(learner.model.text.embed.words.weight, std=0.05)
     torch.nn.init.normal_(learner.model.text.embed.positions.weight, std=0.02)
     torch.nn.init.normal_(learner.model.text.embed.types.weight, std=0.02)
@@ -74,7 +74,7 @@ def main() -> None:
         learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
         kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
     )  # fmt: skip
-    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, decay=arguments.decay)
+    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=100, decay=arguments.decay)
     trainer = Trainer(learner, step_loss, arguments.out, schedule)
     while trainer.step < arguments.steps:
         trainer.run(min(arguments.steps, (trainer.step // arguments.evaluate_every + 1) * arguments.evaluate_every))
