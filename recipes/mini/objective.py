@@ -82,6 +82,11 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     parts["pt"] = both(scale[0] * p @ every.T, batch.pair_label, every_label) / 2
     parts["pi"] = both(scale[0] * p @ i.T, batch.pair_label, label) / 2
 
+    anchors = F.normalize(learner.anchors.float(), dim=1)
+    parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
+    parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things.repeat(2, 1)) / 2
+    parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
+
     some = Texts(batch.texts.ids[:half], batch.texts.mask[:half])
     tokens = model.multi(text[:half])
     late = maxsim(tokens, some.mask[:, 1:], model.multi(image[:half]))
