@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from onespace.encoder import Encoder
 from onespace.engines import onnx_engine
 from onespace.engines.onnx_engine import OnnxEngine, cores
 from onespace.errors import InputError, ModelError
-from onespace.export import Exported, export_onnx
+from onespace.export import Exported, Precision, export_onnx, finish, trace
 from onespace.exported import open_exported
 from onespace.spec import TextSpec
 from onespace.types import Item, Pair
@@ -22,8 +24,13 @@ from tiny_model import TEXTS, tiny_fused, tiny_spec, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export_onnx(tiny_encoder, tmp_path_factory.mktemp("export") / "fp32")
+def models(tiny_encoder: Encoder) -> dict[str, Any]:
+    return trace(tiny_encoder)  # takes seconds, so it is done once
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_encoder: Encoder, models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return finish(tiny_encoder, models, tmp_path_factory.mktemp("export") / "fp32", precision="fp32")
 
 
 @pytest.fixture
@@ -71,27 +78,48 @@ def test_the_folder_is_whole_and_says_nothing_of_where_it_was_made(exported: Exp
 
 @pytest.mark.parametrize(("precision", "share"), [("fp16", 0.55), ("int8", 0.5)])
 def test_smaller_weights_stay_near(
-    tiny_encoder: Encoder, exported: Exported, items: list[Item], tmp_path: Path, precision: str, share: float
+    tiny_encoder: Encoder,
+    models: dict[str, Any],
+    exported: Exported,
+    items: list[Item],
+    tmp_path: Path,
+    precision: Precision,
+    share: float,
 ) -> None:
-    small = export_onnx(tiny_encoder, tmp_path, precision=precision)  # type: ignore[arg-type]
+    small = finish(tiny_encoder, models, tmp_path, precision=precision)
     size = (tmp_path / "weights.bin").stat().st_size
     assert size < share * (exported.folder / "weights.bin").stat().st_size
+    assert small.size < exported.size
     assert small.cosine > 0.99
-    got, wanted = open_exported(tmp_path).encode(items).dense, tiny_encoder.encode(items).dense
-    assert (np.asarray(got) * wanted).sum(1).min() > 0.99
-    check_encoder(open_exported(tmp_path))
+    opened = open_exported(tmp_path)
+    assert (np.asarray(opened.encode(items).dense) * tiny_encoder.encode(items).dense).sum(1).min() > 0.99
+    check_encoder(opened)
 
 
-def test_float16_equals_the_rounded_model(tiny_encoder: Encoder, items: list[Item], tmp_path: Path) -> None:
+def test_float16_equals_the_rounded_model(
+    tiny_encoder: Encoder, models: dict[str, Any], items: list[Item], tmp_path: Path
+) -> None:
     import torch
 
+    finish(tiny_encoder, models, tmp_path, precision="fp16")
     rounded = tiny_fused(tiny_encoder.spec)
-    export_onnx(rounded, tmp_path, precision="fp16")
     with torch.no_grad():
         for parameter in rounded.engine.module.parameters():  # type: ignore[attr-defined]
             if parameter.ndim > 1 and parameter.numel() >= 256:
                 parameter.copy_(parameter.half().float())
     np.testing.assert_allclose(open_exported(tmp_path).encode(items).dense, rounded.encode(items).dense, atol=1e-5)
+
+
+def test_a_graph_that_differs_from_torch_is_not_let_out(
+    tiny_encoder: Encoder, models: dict[str, Any], tmp_path: Path
+) -> None:
+    from onnx import numpy_helper
+
+    wrong = deepcopy(models)
+    tensor = next(t for t in wrong["text"].graph.initializer if t.name.endswith("blocks.1.down.weight"))
+    tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
+    with pytest.raises(ModelError, match="differ from torch"):
+        finish(tiny_encoder, wrong, tmp_path, precision="fp32")
 
 
 def test_a_text_model_with_the_positions_of_xlm_roberta(tmp_path: Path) -> None:
@@ -102,7 +130,7 @@ def test_a_text_model_with_the_positions_of_xlm_roberta(tmp_path: Path) -> None:
     heads = replace(tiny_spec().heads, dense=16, pooling="mean", sparse="tokens", multi=0)
     trained = ("text/dense", "text/sparse")
     model = tiny_fused(tiny_spec(text=text, image=None, pixels=None, heads=heads, trained=trained))
-    export_onnx(model, tmp_path)
+    assert export_onnx(model, tmp_path).difference < 1e-5
     assert not (tmp_path / "image.onnx").exists()
     check_encoder(open_exported(tmp_path))
     np.testing.assert_allclose(open_exported(tmp_path).encode(TEXTS).dense, model.encode(TEXTS).dense, atol=1e-5)

@@ -83,7 +83,7 @@ def text_spec(source: Source) -> TextSpec:
 def bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Takes off the prefix (``bert.``, ``roberta.``, ...) that some files put before every name of the tower.
 
-    >>> list(bare({"bert.embeddings.word_embeddings.weight": 0, "bert.encoder.x": 0, "cls.x": 0}))  # type: ignore
+    >>> list(bare({"bert.embeddings.word_embeddings.weight": 0, "bert.encoder.x": 0, "cls.x": 0}))
     ['embeddings.word_embeddings.weight', 'encoder.x', 'cls.x']
     """
     mark = "embeddings.word_embeddings.weight"
@@ -94,7 +94,7 @@ def bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def longest(text: TextSpec) -> int:
     """Most tokens of a text alone, special ones included: what the position table allows.
 
-    >>> xlmr = TextSpec(vocab=9, width=4, layers=1, heads=1, hidden=4, max_positions=10, position_rule="pad-aware", pad=1)
+    >>> xlmr = TextSpec(vocab=9, width=4, layers=1, heads=1, hidden=4, max_positions=9, position_rule="pad-aware")
     >>> longest(xlmr)
     8
     """

@@ -160,7 +160,8 @@ def distance(ours: dict[str, Tensor], theirs: dict[str, Tensor], *, where: str) 
     odd = [n for n in sorted({*ours, *theirs}) if n not in ours or n not in theirs or ours[n].shape != theirs[n].shape]
     if odd:
         raise ModelError(f"{where}: its text tower has another shape ({odd[0]} and {len(odd) - 1} more).")
-    return max(float((ours[n].float() - theirs[n].float()).abs().max()) for n in ours)
+    unequal = (n for n in ours if not ours[n].equal(theirs[n]))
+    return max((float((ours[n].float() - theirs[n].float()).abs().max()) for n in unequal), default=0.0)
 
 
 def _text_tower(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

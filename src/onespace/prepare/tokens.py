@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +96,12 @@ class Tokenizer:
         clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
         encoded = [backend.encode(clean[0])] if len(clean) == 1 else backend.encode_batch(clean)
         return [self._cut(e.ids, e.offsets, max_tokens) for e in encoded]
+
+    def parsing(self) -> Tokenizer:
+        """The same tokenizer, for which special tokens in a text are always these tokens (``parse_special``)."""
+        other = copy(self)
+        other._plain = self._parsing
+        return other
 
     def piece(self, id: int) -> str:
         """The text of a token, as it stands in the vocabulary.
