@@ -14,6 +14,8 @@ from recipes.mini.data import Concept, Corpus, draw_locale
 
 COMPOSED = 0.2
 """Share of the pictures that show two things."""
+EASY_STEPS = 1000
+"""Steps over which pictures go from large and single to small, cropped and composed; starting hard learns nothing."""
 CHANGED = 0.3
 """Share of the pairs whose text adds a second thing to the picture."""
 
@@ -64,10 +66,11 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
     own = np.array([c.index for c in concepts])
     labels = np.tile(np.arange(size // 2), 2)
     partners = rng.permutation(size // 2)[labels]
-    composed = (rng.random(size) < COMPOSED) & (partners != labels)
+    hard = min(1.0, step / EASY_STEPS)
+    composed = (rng.random(size) < COMPOSED * hard) & (partners != labels)
     joint = labels * size + partners + size  # a label of its own for every ordered couple
 
-    pixels = _pictures(corpus, rng, concepts, [concepts[p] for p in partners], composed)
+    pixels = _pictures(corpus, rng, concepts, [concepts[p] for p in partners], composed, hard)
     keep = None
     if kept < patches:
         keep = torch.from_numpy(rng.random((size, patches)).argsort(1)[:, :kept].copy())
@@ -104,7 +107,12 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
 
 
 def _pictures(
-    corpus: Corpus, rng: np.random.Generator, concepts: list[Concept], partners: list[Concept], composed: np.ndarray
+    corpus: Corpus,
+    rng: np.random.Generator,
+    concepts: list[Concept],
+    partners: list[Concept],
+    composed: np.ndarray,
+    hard: float,
 ) -> Tensor:
     """One picture a concept, with its partner's drawing beside or partly over it where ``composed``: (B, 3, S, S)."""
     half, size = len(concepts) // 2, corpus.images.shape[1]
@@ -115,7 +123,7 @@ def _pictures(
             choice = [r for r in choice if r != rows[i - half]]
         rows.append(choice[int(rng.integers(len(choice)))])
         picture, dark = augment.ground(size, rng)
-        layers = [(rows[i], (0.4, 1.15), np.zeros(2))]
+        layers = [(rows[i], (0.85 - 0.45 * hard, 1.05 + 0.1 * hard), np.zeros(2))]
         if composed[i]:
             side = np.array([rng.uniform(0.3, 0.6), rng.normal(0, 0.15)]) * (1 if rng.random() < 0.5 else -1)
             other = partners[i].rows[int(rng.integers(len(partners[i].rows)))]

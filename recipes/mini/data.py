@@ -101,7 +101,7 @@ class Corpus:
         return text, locale
 
     def joint(self, first: Concept, second: Concept, locale: str) -> str:
-        """ "A and B" in the way of the locale, or in English where a name is missing."""
+        """Both names joined in the way of the locale ("A and B"), or in English where one is missing."""
         if locale not in first.names or locale not in second.names:
             locale = "en"
         pattern = self.patterns.get(locale, "{0}, {1}")

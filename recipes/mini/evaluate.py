@@ -42,7 +42,7 @@ def evaluate(model: FusedModel, tokenizer: Tokenizer, data: Path, log: Path, ste
             texts = tokenise(tokenizer, [names[rows[i]["concept"]][locale] for i in known])
             scores = model(texts.ids, texts.mask)["dense"] @ dense.T  # (texts, pictures)
             rank = (scores > scores[torch.arange(len(known)), known][:, None]).sum(1)
-            report |= {f"{locale}@1": float((rank < 1).float().mean()), f"{locale}@10": float((rank < 10).float().mean())}
+            report |= {f"{locale}@{k}": float((rank < k).float().mean()) for k in (1, 10)}
     with log.open("a") as file:
         file.write(json.dumps({k: round(v, 4) for k, v in report.items()}) + "\n")
 

@@ -63,7 +63,8 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     scale = learner.scales.clamp(max=4.6).exp()
     n = len(batch.pixels)
     seen = model.project(model.image(batch.pixels, batch.keep))  # (B, P', D)
-    image, image_mask = _fused(model, Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1)), seen, batch.keep, patches)
+    nothing = Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1))
+    image, image_mask = _fused(model, nothing, seen, batch.keep, patches)
     half = n // 2
     first = None if batch.keep is None else batch.keep[:half]
     pair, pair_mask = _fused(model, batch.pair_texts, seen[:half], first, patches)

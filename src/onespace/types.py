@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Literal, TypeAlias, Union, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Head: TypeAlias = Literal["dense", "sparse", "multi"]
 Modality: TypeAlias = Literal["text", "image", "pair"]
 Role: TypeAlias = Literal["document", "query"]
-OnLoss: TypeAlias = Literal["warn", "error", "chunk", "tile"]
+OnLoss: TypeAlias = Literal["warn", "error", "ignore", "chunk", "tile"]
 Metric: TypeAlias = Literal["cosine", "dot", "euclidean", "lexical", "maxsim", "blend"]
 Fit: TypeAlias = Literal["crop", "pad", "squash", "tile"]
 Level: TypeAlias = Literal["trained", "grafted", "unsupported"]
@@ -59,10 +59,12 @@ class Pair:
     @property
     def images(self) -> tuple[ImageLike, ...]:
         """The pictures as a tuple, also when there is one."""
-        return tuple(self.image) if isinstance(self.image, (list, tuple)) else (self.image,)  # type: ignore[arg-type]
+        if isinstance(self.image, (list, tuple)):
+            return tuple(self.image)
+        return (cast("ImageLike", self.image),)
 
 
-Item: TypeAlias = Union[str, ImageLike, Pair]
+Item: TypeAlias = Union[str, ImageLike, Pair]  # noqa: UP007 - ImageLike holds forward references
 
 Box: TypeAlias = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the original picture, after EXIF rotation where that is applied."""

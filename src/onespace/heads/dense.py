@@ -7,8 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """hidden (N, T, D), mask (N, T) bool -> unit rows (N, D); ``pooling`` is ``cls``, ``mean`` or ``last``."""
+def pool(hidden: Tensor, mask: Tensor, pooling: str, *, unit: bool = True) -> Tensor:
+    """hidden (N, T, D), mask (N, T) bool -> unit rows (N, D); ``pooling`` is ``cls``, ``mean`` or ``last``.
+
+    ``unit=False`` leaves the rows at the length that they have.
+    """
     if pooling == "cls":
         x = hidden[:, 0]
     elif pooling == "mean":
@@ -16,4 +19,4 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
         x = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
     else:
         x = hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
-    return F.normalize(x.float(), dim=-1)  # (N, D)
+    return F.normalize(x.float(), dim=-1) if unit else x.float()  # (N, D)

@@ -13,6 +13,7 @@ class MultiHead(nn.Module):
         super().__init__()
         self.linear = nn.Linear(width, out)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """hidden (N, T, D) -> unit rows (N, T - 1, d)."""
-        return F.normalize(self.linear(hidden[:, 1:]).float(), dim=-1)
+    def forward(self, hidden: Tensor, *, unit: bool = True) -> Tensor:
+        """hidden (N, T, D) -> unit rows (N, T - 1, d), or rows of any length with ``unit=False``."""
+        rows: Tensor = self.linear(hidden[:, 1:]).float()
+        return F.normalize(rows, dim=-1) if unit else rows

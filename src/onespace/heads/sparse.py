@@ -38,10 +38,9 @@ class PatchTerms(nn.Module):
 
     def logits(self, patches: Tensor, words: Tensor, terms: Tensor | None = None) -> Tensor:
         """patches (N, P, D), word table (V, D) -> (N, P, V), or (N, P, len(terms)) for chosen terms while training."""
-        bias = self.bias
-        if terms is not None:
-            words, bias = words[terms], bias[terms]
-        return self.transform(patches) @ words.T + bias
+        if terms is None:
+            return self.transform(patches) @ words.T + self.bias
+        return self.transform(patches) @ words[terms].T + self.bias[terms]
 
     def forward(self, patches: Tensor, words: Tensor, terms: Tensor | None = None) -> Tensor:
         """Weights of the terms, at least 0: (N, V) or (N, len(terms))."""

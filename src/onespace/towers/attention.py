@@ -50,7 +50,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(N, T, D) -> (N, heads, T, D/heads)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -68,5 +68,6 @@ class QuickGELU(nn.Module):
 
 def activation(name: str) -> nn.Module:
     """The activation layer of that name: ``gelu`` (exact), ``gelu_tanh`` or ``quick_gelu``."""
-    layers = {"gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU("tanh"), "quick_gelu": QuickGELU}
-    return layers[name]()
+    if name == "quick_gelu":
+        return QuickGELU()
+    return nn.GELU("tanh" if name == "gelu_tanh" else "none")

@@ -1,4 +1,4 @@
-"""The text tower: BERT (Devlin et al. 2018) and XLM-RoBERTa (Conneau et al. 2019), told apart by their position rule."""
+"""The text tower: BERT (Devlin et al. 2018) and XLM-RoBERTa (Conneau et al. 2019), which differ in the positions."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ convolutions help transformers see better"), which learns from far fewer picture
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log2
 
 import torch
@@ -58,10 +59,14 @@ class VisionTower(nn.Module):
 
 
 def conv_stem(spec: ImageSpec) -> nn.Sequential:
-    """log2(patch) strided 3x3 convolutions whose width doubles up to D, then a 1x1 projection: (N, 3, S, S) -> (N, D, S/patch, S/patch)."""
+    """log2(patch) strided 3x3 convolutions whose width doubles up to D, then a 1x1 projection.
+
+    Shapes:
+        (N, 3, S, S) -> (N, D, S / patch, S / patch).
+    """
     steps = round(log2(spec.patch))
     widths = [3] + [max(32, spec.width >> (steps - 1 - i)) for i in range(steps)]
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
+    for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(1, after), nn.GELU()]
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], spec.width, 1))

@@ -51,7 +51,8 @@ class Trainer:
 
     def __init__(self, module: nn.Module, objective: Objective, folder: Path, schedule: Schedule) -> None:
         self.module, self.objective, self.folder, self.schedule = module, objective, folder, schedule
-        self.optimiser = torch.optim.AdamW(_groups(module, schedule.weight_decay), betas=(0.9, 0.98), eps=1e-6, fused=True)
+        groups = _groups(module, schedule.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, fused=True)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
@@ -65,7 +66,7 @@ class Trainer:
             self.module.train()
             loss, report = self.objective(self.step)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
             self.optimiser.step()
             self.step += 1
