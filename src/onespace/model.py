@@ -63,7 +63,7 @@ class FusedModel(nn.Module):
         hidden, seen, patches = self.hidden(ids, mask, pixels)
         out: dict[str, Tensor] = {}
         if "dense" in heads:
-            out["dense"] = dense.pool(hidden, seen, self.spec.heads.pooling)
+            out["dense"] = dense.pool(hidden, seen, self.spec.heads.pooling, unit=self.spec.heads.unit)
         if "sparse" in heads:
             own = torch.cat([hidden[:, :1], hidden[:, 1 + patches :]], dim=1)  # (N, L, D)
             out["weights"] = self.token_weights(own, ids, mask)
@@ -71,5 +71,5 @@ class FusedModel(nn.Module):
                 words = self.text.embed.words.weight
                 out["terms"] = self.patch_terms(hidden[:, 1 : 1 + patches], words)
         if "multi" in heads:
-            out["multi"], out["multi_mask"] = self.multi(hidden), seen[:, 1:]
+            out["multi"], out["multi_mask"] = self.multi(hidden, unit=self.spec.heads.unit), seen[:, 1:]
         return out

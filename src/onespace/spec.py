@@ -100,6 +100,8 @@ class HeadSpec:
     sparse: Literal["none", "tokens", "tokens+terms"] = "none"
     sparse_skip: tuple[int, ...] = ()
     multi: int = 0
+    unit: bool = True
+    """Whether a fused model scales its dense and multi rows to length 1; cosine and MaxSim expect it."""
 
 
 @dataclass(frozen=True, kw_only=True)
