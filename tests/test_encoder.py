@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from tiny_model import TEXTS, tiny_spec, tiny_tokenizer
 
 from onespace import batches, encoder
 from onespace.contract import ContractError, check_encoder
@@ -19,7 +20,6 @@ from onespace.engines import Batch
 from onespace.errors import ImageError, InputError, KindError, LossError
 from onespace.spec import Spec
 from onespace.types import Head, Image, Item, Pair
-from tiny_model import TEXTS, tiny_spec, tiny_tokenizer
 
 
 class Recorder:

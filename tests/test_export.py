@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from tiny_model import TEXTS, tiny_fused, tiny_spec, tiny_tokenizer
 
 from onespace.contract import check_encoder
 from onespace.encoder import Encoder
@@ -20,7 +21,6 @@ from onespace.export import Exported, Precision, export_onnx, finish, trace
 from onespace.exported import open_exported
 from onespace.spec import TextSpec
 from onespace.types import Item, Pair
-from tiny_model import TEXTS, tiny_fused, tiny_spec, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,12 @@ def test_a_text_model_with_the_positions_of_xlm_roberta(tmp_path: Path) -> None:
     assert not (tmp_path / "image.onnx").exists()
     check_encoder(open_exported(tmp_path))
     np.testing.assert_allclose(open_exported(tmp_path).encode(TEXTS).dense, model.encode(TEXTS).dense, atol=1e-5)
+
+
+def test_attention_is_left_to_the_operator_that_goes_in_tiles(models: dict[str, Any]) -> None:
+    for graph, choices, bare in (("text", 2, 0), ("image", 2, 2)):
+        nodes = [node.op_type for node in models[graph].graph.node]
+        assert (nodes.count("If"), nodes.count("MultiHeadAttention"), nodes.count("Softmax")) == (choices, bare, 0)
 
 
 def test_only_what_the_asked_heads_need_is_run(exported: Exported, tiny_encoder: Encoder) -> None:

@@ -32,10 +32,10 @@ class Texts:
 class Draw:
     """A batch of B pictures and what belongs to them.
 
-    ``label`` (B,): the concept, or for a picture of two things a label of its own. ``texts`` has 2 B rows: two texts
-    a picture. ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,)
-    is what the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``. ``things``
-    (B, 2) and ``pair_things`` (B / 2, 2) are the indices of the one or two concepts that are meant.
+    ``label`` (B,): the concept, or for a picture of two things a label of its own. ``texts`` has one for each picture.
+    ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,) is what
+    the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``. ``things`` (B, 2) and
+    ``pair_things`` (B / 2, 2) are the indices of the one or two concepts that are meant.
     """
 
     pixels: Tensor
@@ -81,7 +81,7 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
             return corpus.joint(concepts[i], concepts[partners[i]], locale)
         return corpus.draw_text(rng, concepts[i], locale=locale)[0]
 
-    texts = [words(i) for i in range(size)] + [words(i) for i in range(size)]
+    texts = [words(i) for i in range(size)]
     changed = (rng.random(size) < CHANGED) & ~composed & (partners != labels) & (np.arange(size) < size // 2)
     pair_texts, extra = [], []
     for i in range(size // 2):

@@ -72,20 +72,20 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
 
     i, p, t = (dense.pool(h, m, "cls") for h, m in ((image, image_mask), (pair, pair_mask), (text, batch.texts.mask)))
     x = dense.pool(extra, batch.extra.mask, "cls")
-    label, twice = batch.label, batch.label.repeat(2)
-    every, every_label = torch.cat([t, x]), torch.cat([twice, batch.extra_label])
+    label = batch.label
+    every, every_label = torch.cat([t, x]), torch.cat([label, batch.extra_label])
     parts: dict[str, Tensor] = {}
     for width in (*SHORTER, i.shape[1]):
         cut = [F.normalize(v[:, :width], dim=1) for v in (i, every, t)]
         parts[f"it{width}"] = both(scale[0] * cut[0] @ cut[1].T, label, every_label) / (1 if width == i.shape[1] else 4)
-        parts[f"tt{width}"] = within(scale[0] * cut[2] @ cut[2].T, twice) / (2 if width == i.shape[1] else 8)
+        parts[f"tt{width}"] = within(scale[0] * cut[2] @ cut[2].T, label) / (2 if width == i.shape[1] else 8)
     parts["ii"] = within(scale[0] * i @ i.T, label) / 4
     parts["pt"] = both(scale[0] * p @ every.T, batch.pair_label, every_label) / 2
     parts["pi"] = both(scale[0] * p @ i.T, batch.pair_label, label) / 2
 
     anchors = F.normalize(learner.anchors.float(), dim=1)
     parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
-    parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things.repeat(2, 1)) / 2
+    parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things) / 2
     parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
 
     some = Texts(batch.texts.ids[:half], batch.texts.mask[:half])
@@ -98,8 +98,8 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     terms = torch.unique(torch.cat([batch.texts.ids.flatten(), torch.randint(4, model.spec.text.vocab - 1, (1000,))]))  # type: ignore[union-attr]
     words = model.text.embed.words.weight
     named = model.patch_terms(image[:, 1 : 1 + seen.shape[1]], words, terms)  # (B, terms)
-    weights = model.token_weights(text[:n], batch.texts.ids[:n], batch.texts.mask[:n])  # (B, L)
-    rows = _rows(weights, batch.texts.ids[:n], terms)  # (B, terms)
+    weights = model.token_weights(text, batch.texts.ids, batch.texts.mask)  # (B, L)
+    rows = _rows(weights, batch.texts.ids, terms)  # (B, terms)
     parts["si"] = both(scale[2] * named @ rows.T, label, label) / 2
     parts["flops"] = named.mean(0).square().sum() * 0.003 + rows.mean(0).square().sum() * 0.003
     own = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
@@ -109,7 +109,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     parts["sp"] = both(scale[2] * rows @ both_terms.T, label, batch.pair_label) / 4
 
     loss = torch.stack(list(parts.values())).sum()
-    hit = (label[:, None] == twice[None, :]).gather(1, (i @ t.T).argmax(1, keepdim=True)).float().mean()
+    hit = (label[:, None] == label[None, :]).gather(1, (i @ t.T).argmax(1, keepdim=True)).float().mean()
     return loss, {**parts, "hit": hit, "terms": (named > 0).float().sum(1).mean()}
 
 

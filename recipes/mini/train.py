@@ -29,7 +29,7 @@ def spec(vocab: int) -> Spec:
     image = ImageSpec(tower="vit", size=128, patch=16, width=256, layers=6, heads=4, hidden=1024, stem="conv")
     return Spec(
         name="onespace-mini",
-        family="onespace",
+        family="mini",
         text=text,
         image=image,
         pixels=PixelSpec(size=128, fit="pad", fill=(255, 255, 255)),

@@ -1,0 +1,62 @@
+"""Turns a training run into what ships: `python -m recipes.mini.ship`.
+
+The weights are rounded to float16 once, so that the checkpoint (``models/onespace-mini``, for fine-tuning) and the ONNX
+folder in the wheel (``src/onespace/assets/mini``) hold the same numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer as Vocabulary
+
+from onespace.checkpoint import write
+from onespace.encoder import Encoder
+from onespace.engines.torch_engine import TorchEngine
+from onespace.export import export_onnx
+from onespace.families.mini import save
+from onespace.model import FusedModel
+from onespace.prepare.tokens import Tokenizer
+from recipes.mini.train import BUILD, spec
+
+ROOT = Path(__file__).parents[2]
+CHECKPOINT = ROOT / "models" / "onespace-mini"
+SHIPPED = ROOT / "src" / "onespace" / "assets" / "mini"
+
+
+def trained(run: Path, data: Path) -> Encoder:
+    """The encoder of a run, its weights rounded to float16."""
+    vocabulary = Vocabulary.from_file(str(data / "tokenizer.json"))
+    state = torch.load(run / "state.pt", weights_only=True)
+    model = FusedModel(spec(vocabulary.get_vocab_size()))
+    weights = {k.removeprefix("model."): v.half().float() for k, v in state["module"].items() if k.startswith("model.")}
+    model.load_state_dict(weights)
+    return Encoder(model.spec, Tokenizer.from_folder(data), TorchEngine(model, device="cpu"))
+
+
+def main() -> None:
+    """Reads the arguments, writes both folders and says how large and how equal they are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, default=BUILD / "run")
+    parser.add_argument("--data", type=Path, default=BUILD)
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--shipped", type=Path, default=SHIPPED)
+    arguments = parser.parse_args()
+    encoder = trained(arguments.run, arguments.data)
+    for folder in (arguments.checkpoint, arguments.shipped):
+        shutil.rmtree(folder, ignore_errors=True)
+    save(encoder, arguments.checkpoint)
+    assert isinstance(encoder.engine, TorchEngine)
+    halves = {k: v.half() for k, v in encoder.engine.module.state_dict().items()}
+    write(halves, arguments.checkpoint / "model.safetensors")
+    made = export_onnx(encoder, arguments.shipped, precision="fp16")
+    said = {"bytes": made.size, "difference": made.difference, "cosine": made.cosine}
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()
