@@ -85,6 +85,8 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
 
     anchors = F.normalize(learner.anchors.float(), dim=1)
     parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
+    direct = F.normalize(seen.float().mean(1), dim=1)  # a short way to the image tower, past the fusion
+    parts["ad"] = anchored(scale[0] * direct @ anchors.T, batch.things)
     parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things) / 2
     parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
 

@@ -21,6 +21,7 @@ from onespace.export import export_onnx
 from onespace.families.mini import save
 from onespace.model import FusedModel
 from onespace.prepare.tokens import Tokenizer
+from onespace.train.loop import read_log
 from recipes.mini.train import BUILD, spec
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,20 @@ def trained(run: Path, data: Path) -> Encoder:
     return Encoder(model.spec, Tokenizer.from_folder(data), TorchEngine(model, device="cpu"))
 
 
+def training(run: Path, on: str) -> dict[str, object]:
+    """How long the run took, from its log and what `recipes.mini.train` wrote beside it."""
+    rows = read_log(run)
+    options = json.loads((run / "options.json").read_text("utf-8"))
+    hours = sum(row["seconds"] for row in rows) / 3600
+    return {
+        "steps": int(rows[-1]["step"]),
+        "batch": options["batch"],
+        "seed": options["seed"],
+        "hours": hours,
+        "on": on,
+    }
+
+
 def main() -> None:
     """Reads the arguments, writes both folders and says how large and how equal they are."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -45,6 +60,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--shipped", type=Path, default=SHIPPED)
+    parser.add_argument("--on", default="2 shared cores", help="what it was trained on, for the card")
     arguments = parser.parse_args()
     encoder = trained(arguments.run, arguments.data)
     for folder in (arguments.checkpoint, arguments.shipped):
@@ -53,6 +69,8 @@ def main() -> None:
     assert isinstance(encoder.engine, TorchEngine)
     halves = {k: v.half() for k, v in encoder.engine.module.state_dict().items()}
     write(halves, arguments.checkpoint / "model.safetensors")
+    (arguments.checkpoint / "training.json").write_text(json.dumps(training(arguments.run, arguments.on)) + "\n")
+    shutil.copy(Path(__file__).with_name("attributions.md"), ROOT / "src" / "onespace" / "assets" / "ATTRIBUTIONS.md")
     made = export_onnx(encoder, arguments.shipped, precision="fp16")
     said = {"bytes": made.size, "difference": made.difference, "cosine": made.cosine}
     print(json.dumps(said))

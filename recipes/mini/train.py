@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def main() -> None:
         learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
         kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
     )  # fmt: skip
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")
     schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=100, decay=arguments.decay)
     trainer = Trainer(learner, step_loss, arguments.out, schedule)
     while trainer.step < arguments.steps:
