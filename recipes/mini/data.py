@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,12 @@ FAVOURED = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi")
 
 SPACED = ("en", "es", "fr", "de", "it", "pt", "nl", "sv", "id", "ru", "uk", "vi", "sw", "tr", "pl")
 """Locales in which words are sometimes run together, as they are in names of projects."""
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of JSON lines."""
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
 
 
 @dataclass
@@ -38,14 +46,12 @@ class Corpus:
         self.images = np.load(folder / "images.npy", mmap_mode="r")
         self.styles: list[str] = []
         concepts: dict[str, Concept] = defaultdict(lambda: Concept(""))
-        for line in (folder / "images.jsonl").open(encoding="utf-8"):
-            row = json.loads(line)
+        for row in read_rows(folder / "images.jsonl"):
             self.styles.append(row["style"])
             if row["split"] == "train":
                 concepts[row["concept"]].rows.append(row["row"])
                 concepts[row["concept"]].name = row["name"]
-        for line in (folder / "texts.jsonl").open(encoding="utf-8"):
-            row = json.loads(line)
+        for row in read_rows(folder / "texts.jsonl"):
             if row["split"] != "train" or row["concept"] not in concepts:
                 continue
             concept = concepts[row["concept"]]

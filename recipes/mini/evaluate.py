@@ -14,17 +14,16 @@ from torch import Tensor
 from onespace.model import FusedModel
 from recipes.mini.augment import to_tensor
 from recipes.mini.batches import tokenise
+from recipes.mini.data import read_rows
 
 LOCALES = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi", "gl", "sk", "kn")
 
 
 def evaluate(model: FusedModel, tokenizer: Tokenizer, data: Path, log: Path, step: int, *, size: int = 1000) -> None:
     """Appends one row: R@1 and R@10 of text to image in the kept-out style, per locale and head."""
-    rows = [json.loads(line) for line in (data / "images.jsonl").open(encoding="utf-8")]
-    rows = [r for r in rows if r["style"] == "twemoji"]
+    rows = [r for r in read_rows(data / "images.jsonl") if r["style"] == "twemoji"]
     names: dict[str, dict[str, str]] = {}
-    for line in (data / "texts.jsonl").open(encoding="utf-8"):
-        row = json.loads(line)
+    for row in read_rows(data / "texts.jsonl"):
         if row["kind"] == "name" and row["locale"] in LOCALES:
             names.setdefault(row["concept"], {})[row["locale"]] = row["text"]
     rows = [r for r in rows if {"en", "zh"} <= set(names.get(r["concept"], {}))]

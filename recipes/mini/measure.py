@@ -15,7 +15,7 @@ import onespace
 from onespace.embeddings import Embeddings
 from onespace.encoder import Encoder
 from onespace.types import Metric, Pair
-from recipes.mini.data import FAVOURED
+from recipes.mini.data import FAVOURED, read_rows
 
 KEPT_OUT = ("af", "gl", "kn", "ms", "sk")
 """Locales whose names training never saw."""
@@ -36,12 +36,11 @@ class Test:
 def read_test(data: Path, *, seed: int = 7) -> Test:
     """Draws the concepts among those that have a kept-out drawing and names in all favoured locales."""
     names: dict[str, dict[str, str]] = defaultdict(dict)
-    for line in (data / "texts.jsonl").open(encoding="utf-8"):
-        row = json.loads(line)
+    for row in read_rows(data / "texts.jsonl"):
         if row["kind"] == "name":
             names[row["concept"]][row["locale"]] = row["text"]
-    rows = [json.loads(line) for line in (data / "images.jsonl").open(encoding="utf-8")]
-    rows = [r for r in rows if r["style"] == "twemoji" and set(FAVOURED) <= set(names[r["concept"]])]
+    rows = [r for r in read_rows(data / "images.jsonl") if r["style"] == "twemoji"]
+    rows = [r for r in rows if set(FAVOURED) <= set(names[r["concept"]])]
     rows = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))[:CANDIDATES]]
     drawings = np.load(data / "images.npy", mmap_mode="r")
     locales = json.loads((data / "locales.json").read_text("utf-8"))

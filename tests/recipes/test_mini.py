@@ -1,0 +1,91 @@
+"""The recipe of onespace-mini on a handful of made-up drawings: same step, same batch; and it learns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from tokenizers import Tokenizer
+
+from onespace.families import tiny as tiny_parts
+from onespace.model import FusedModel
+from onespace.train.loop import Schedule, Trainer, read_log
+from recipes.mini.batches import draw
+from recipes.mini.data import Corpus
+from recipes.mini.objective import Learner, objective
+from recipes.mini.train import spec
+
+WORDS = ("circle", "square", "line", "cross", "dot", "ring", "bar", "frame")
+
+
+def drawing(kind: int, style: int) -> np.ndarray:
+    picture = Image.new("RGBA", (128, 128))
+    pen = ImageDraw.Draw(picture)
+    colour = ("black", "red")[style]
+    box = (20 + 6 * kind, 20, 110, 110 - 6 * kind)
+    (pen.ellipse if kind % 2 else pen.rectangle)(box, outline=colour, width=6 + 4 * style)
+    return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mini")
+    keys = [f"{i:x}" if i < 6 else f"icon:set:{w}" for i, w in enumerate(WORDS)]
+    rows = [(i, s) for i in range(len(WORDS)) for s in range(2)]
+    np.save(folder / "images.npy", np.stack([drawing(i, s) for i, s in rows]))
+    (folder / "images.jsonl").write_text(
+        "".join(
+            json.dumps({"row": n, "concept": keys[i], "style": f"s{s}", "split": "train", "name": WORDS[i]}) + "\n"
+            for n, (i, s) in enumerate(rows)
+        )
+    )
+    texts = [
+        {"concept": key, "locale": locale, "text": word + ending, "kind": "name", "split": "train"}
+        for key, word in zip(keys, WORDS, strict=True)
+        for locale, ending in (("en", ""), ("es", "o"))
+    ]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    (folder / "patterns.json").write_text('{"en": "{0} and {1}", "es": "{0} y {1}"}')
+    tiny_parts.xlmr_tokenizer().save(folder)
+    return folder
+
+
+def parts(folder: Path) -> tuple[Corpus, Tokenizer]:
+    return Corpus(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def test_a_batch_depends_on_its_step_alone(folder: Path) -> None:
+    corpus, tokenizer = parts(folder)
+    first, again, other = (draw(corpus, tokenizer, s, seed=1, size=8, patches=64, kept=24) for s in (5, 5, 6))
+    assert torch.equal(first.pixels, again.pixels)
+    assert torch.equal(first.texts.ids, again.texts.ids)
+    assert not torch.equal(first.pixels, other.pixels)
+    assert first.pixels.shape == (8, 3, 128, 128)
+    assert first.keep is not None
+    assert first.keep.shape == (8, 24)
+    assert corpus.monochrome.tolist() == [True, False] * len(WORDS)
+
+
+def test_a_few_steps_learn(folder: Path, tmp_path: Path) -> None:
+    corpus, tokenizer = parts(folder)
+    small = spec(tokenizer.get_vocab_size())
+    assert small.text is not None
+    assert small.image is not None
+    small = replace(
+        small,
+        text=replace(small.text, width=32, layers=1, heads=2, hidden=32),
+        image=replace(small.image, width=32, layers=1, heads=2, hidden=32),
+        heads=replace(small.heads, dense=32, multi=16),
+    )
+    torch.manual_seed(0)
+    learner = Learner(FusedModel(small), len(WORDS))
+    step_loss = objective(learner, corpus, tokenizer, seed=0, size=8, kept=lambda _: 32)
+    Trainer(learner, step_loss, tmp_path, Schedule(steps=40, learning_rate=3e-3, warmup=4, log_every=1)).run()
+    rows = read_log(tmp_path)
+    early, late = (float(np.mean([row["loss"] for row in some])) for some in (rows[:5], rows[-5:]))
+    assert late < 0.8 * early
