@@ -130,7 +130,7 @@ def test_only_the_asked_heads_come_out(tiny_encoder: Encoder) -> None:
         ({"heads": ("dense", "colbert")}, "has dense, sparse, multi"),
         ({"heads": ()}, "has dense, sparse, multi"),
         ({"role": "passage"}, "role='passage'.*document, query"),
-        ({"on_loss": "chunk"}, "on_loss='chunk'.*warn, error"),
+        ({"on_loss": "cut"}, "on_loss='cut'.*warn, error, ignore, chunk, tile"),
         ({"batch_size": 0}, "batch_size=0 must be at least 1"),
     ],
 )
@@ -210,8 +210,8 @@ def test_cropping_is_told_and_another_fit_is_another_encoder(
         e = cropping.encode(pictures)
     assert "3 x picture cropped (first: item 0)" in caplog.text
     assert np.abs(np.asarray(e.dense) - tiny_encoder.encode(pictures).dense).max() > 1e-3
-    with pytest.raises(InputError, match="fit='tile'"):
-        tiny_encoder.with_fit("tile")
+    with pytest.raises(InputError, match="fit='cover'.*crop, pad, squash, tile"):
+        tiny_encoder.with_fit("cover")  # type: ignore[arg-type]
 
 
 # -- kinds ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onespace.errors import InputError
-from onespace.records import Record, read_records
+from onespace.records import Record, read_records, to_record
 from onespace.types import Image, Pair
 
 
@@ -79,3 +79,11 @@ def test_a_fingerprint_changes_with_the_picture(tmp_path: Path) -> None:
     os.utime(file, ns=(1, 1))
     prints.add(record.fingerprint)
     assert len(prints) == 3
+
+
+def test_a_row_may_name_the_searches_that_it_answers() -> None:
+    def queries(value: object) -> tuple[str, ...]:
+        return to_record({"text": "a whale", "query": value}, "x:1", Path()).queries
+
+    assert (queries("sea"), queries(["sea", 7]), queries(None), queries({})) == (("sea",), ("sea", "7"), (), ())
+    assert to_record({"image": "a.png", "query": "sea"}, "x:1", Path()).queries == ("sea",)

@@ -14,7 +14,7 @@ from recipes.mini.data import Concept, Corpus, draw_locale
 
 COMPOSED = 0.2
 """Share of the pictures that show two things."""
-EASY_STEPS = 1000
+EASY_STEPS = 1500
 """Steps over which pictures go from large and single to small, cropped and composed; starting hard learns nothing."""
 CHANGED = 0.3
 """Share of the pairs whose text adds a second thing to the picture."""
@@ -59,7 +59,7 @@ def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:
 
 
 def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: int, patches: int, kept: int) -> Draw:
-    """The batch of a step; ``size`` pictures of which ``kept`` of ``patches`` patches are shown to the model."""
+    """The batch of a step; ``size`` pictures of which ``kept`` of ``patches`` image tokens go on to the fusion."""
     rng = np.random.default_rng((seed, step))
     concepts = corpus.draw_concepts(rng, size // 2)
     concepts = concepts + concepts  # two views of each; (B,)

@@ -76,11 +76,11 @@ class Corpus:
         return flags
 
     def draw_concepts(self, rng: np.random.Generator, count: int) -> list[Concept]:
-        """``count`` different concepts: a quarter icons, the rest emoji, half of which are runs of neighbours.
+        """``count`` different concepts: an eighth icons, the rest emoji, half of which are runs of neighbours.
 
         Neighbours in code point order are each other's hardest negatives (clock faces, flags, faces).
         """
-        icons = rng.choice(len(self.icons), count // 4, replace=False)
+        icons = rng.choice(len(self.icons), count // 8, replace=False)
         wanted = count - len(icons)
         chosen: dict[int, None] = {}
         while len(chosen) < wanted // 2:

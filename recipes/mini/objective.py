@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from tokenizers import Tokenizer
@@ -15,6 +16,9 @@ from onespace.heads import dense
 from onespace.model import FusedModel
 from recipes.mini.batches import Draw, Texts, draw, tokenise
 from recipes.mini.data import Corpus
+
+IMAGE_SIDE = ("model.image.", "model.project.", "scales", "anchors")
+"""Parameters that steps without texts train."""
 
 SHORTER = (64, 128)
 """Widths to which the dense vector can be cut (Kusupati et al. 2022, Matryoshka)."""
@@ -33,25 +37,51 @@ class Learner(nn.Module):
         self.anchors = nn.Parameter(torch.randn(concepts, model.spec.heads.dense) * 0.05)
         self.scales = nn.Parameter(torch.tensor([3.0, 2.7, 0.0]))  # log of 1 / temperature: dense, multi, sparse
 
-    def forward(self, batch: Draw, empty: Texts) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and its parts."""
-        return _losses(self, batch, empty)
+    def forward(self, batch: Draw, empty: Texts | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts; without the ids of the empty text, those of the image tower alone."""
+        if empty is not None:
+            return _losses(self, batch, empty)
+        loss = direct(self, self.model.project(self.model.image(batch.pixels)), batch.things)
+        return loss, {"ad": loss}
 
 
 def objective(
-    learner: Learner, corpus: Corpus, tokenizer: Tokenizer, *, seed: int, size: int, kept: Callable[[int], int]
+    learner: Learner,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    *,
+    seed: int,
+    size: int,
+    kept: Callable[[int], int],
+    pictures_only: Callable[[int], bool] = lambda _: False,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
-    """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights."""
+    """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights.
+
+    Steps of ``pictures_only`` train the image tower against the anchors alone, at a third of the cost: seeing takes
+    far more examples than reading.
+    """
     assert learner.model.spec.image is not None
     patches = learner.model.spec.image.tokens
     empty = tokenise(tokenizer, [""])
+    ahead: dict[int, Future[Draw]] = {}
+    worker = ThreadPoolExecutor(1)
+
+    def prepare(step: int) -> Draw:
+        return draw(corpus, tokenizer, step, seed=seed, size=size, patches=patches, kept=kept(step))
 
     def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = draw(corpus, tokenizer, step, seed=seed, size=size, patches=patches, kept=kept(step))
+        waiting = ahead.pop(step, None)
+        batch = prepare(step) if waiting is None else waiting.result()
+        ahead[step + 1] = worker.submit(prepare, step + 1)
         batch.pixels = batch.pixels.to(torch.bfloat16, memory_format=torch.channels_last)
         torch.manual_seed(seed * 1_000_003 + step)
-        half = {name: p if name == "scales" else p.bfloat16() for name, p in learner.named_parameters()}
-        loss, parts = functional_call(learner, half, (batch, empty))
+        alone = pictures_only(step)
+        half = {
+            name: p if name in ("scales", "anchors") else p.bfloat16()
+            for name, p in learner.named_parameters()
+            if not alone or name.startswith(IMAGE_SIDE)
+        }
+        loss, parts = functional_call(learner, half, (batch, None if alone else empty))
         return loss, {k: float(v.detach()) for k, v in parts.items()}
 
     return step_loss
@@ -62,7 +92,10 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     patches = model.spec.image.tokens  # type: ignore[union-attr]
     scale = learner.scales.clamp(max=4.6).exp()
     n = len(batch.pixels)
-    seen = model.project(model.image(batch.pixels, batch.keep))  # (B, P', D)
+    seen = model.project(model.image(batch.pixels))  # (B, P, D)
+    hint = direct(learner, seen, batch.things)
+    if batch.keep is not None:
+        seen = seen.gather(1, batch.keep[:, :, None].expand(-1, -1, seen.shape[2]))  # (B, P', D)
     nothing = Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1))
     image, image_mask = _fused(model, nothing, seen, batch.keep, patches)
     half = n // 2
@@ -85,8 +118,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
 
     anchors = F.normalize(learner.anchors.float(), dim=1)
     parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
-    direct = F.normalize(seen.float().mean(1), dim=1)  # a short way to the image tower, past the fusion
-    parts["ad"] = anchored(scale[0] * direct @ anchors.T, batch.things)
+    parts["ad"] = hint
     parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things) / 2
     parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
 
@@ -140,6 +172,13 @@ def both(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def anchored(scores: Tensor, things: Tensor) -> Tensor:
     """Cross-entropy of scores (N, concepts) with one or two true concepts (N, 2), half of the weight on each."""
     return -scores.float().log_softmax(1).gather(1, things).mean()
+
+
+def direct(learner: Learner, seen: Tensor, things: Tensor) -> Tensor:
+    """A short way to the image tower, past the fusion: the mean of the image tokens (B, P', D) against the anchors."""
+    anchors = F.normalize(learner.anchors.float(), dim=1)
+    pooled = F.normalize(seen.float().mean(1), dim=1)
+    return anchored(learner.scales[0].clamp(max=4.6).exp() * pooled @ anchors.T, things)
 
 
 def within(scores: Tensor, label: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trains onespace-mini: `python -m recipes.mini.train --steps 2600`. Killed and started again, it goes on."""
+"""Trains onespace-mini: `python -m recipes.mini.train --steps 2900`. Killed and started again, it goes on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def spec(vocab: int) -> Spec:
         vocab=vocab, width=256, layers=4, heads=4, hidden=1024, max_positions=8194,
         position_rule="pad-aware", pad=1, eps=1e-5,
     )  # fmt: skip
-    image = ImageSpec(tower="vit", size=128, patch=16, width=256, layers=6, heads=4, hidden=1024, stem="conv")
+    image = ImageSpec(tower="vit", size=128, patch=16, width=256, layers=4, heads=4, hidden=1024, stem="conv")
     return Spec(
         name="onespace-mini",
         family="mini",
@@ -47,7 +47,7 @@ def spec(vocab: int) -> Spec:
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=2900)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate, all patches")
@@ -74,6 +74,7 @@ def main() -> None:
     step_loss = objective(
         learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
         kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
+        pictures_only=lambda step: step < arguments.steps * 0.7 and step % 3 != 0,
     )  # fmt: skip
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")

@@ -19,27 +19,46 @@ if TYPE_CHECKING:
     from onespace.embeddings import Embeddings, Ragged, Sparse
     from onespace.encoder import Encoder
     from onespace.families import load
+    from onespace.forms import Compact, Form
+    from onespace.parts import Parts
+    from onespace.passages import Chunking
+    from onespace.prepare.cells import Tiling
     from onespace.score import similarity
+    from onespace.search import Hit, rank
 
 __version__ = "0.1.0"
 __all__ = [
+    "Chunking",
+    "Compact",
     "Embeddings",
     "Encoder",
     "Error",
+    "Form",
+    "Hit",
     "Image",
     "Pair",
+    "Parts",
     "Ragged",
     "Receipt",
     "Sparse",
+    "Tiling",
     "load",
+    "rank",
     "similarity",
 ]
 
 _LAZY = {
+    "rank": "onespace.search",
+    "Tiling": "onespace.prepare.cells",
+    "Parts": "onespace.parts",
+    "Hit": "onespace.search",
+    "Chunking": "onespace.passages",
     "Embeddings": "onespace.embeddings",
     "Ragged": "onespace.embeddings",
     "Sparse": "onespace.embeddings",
     "Encoder": "onespace.encoder",
+    "Compact": "onespace.forms",
+    "Form": "onespace.forms",
     "load": "onespace.families",
     "similarity": "onespace.score",
 }

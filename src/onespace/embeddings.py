@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from onespace.errors import InputError
+from onespace.parts import Parts
 from onespace.types import HEADS, Head, Modality, PictureReceipt, Receipt
 
 Rows: TypeAlias = "slice | Sequence[int] | np.ndarray"
@@ -235,8 +236,11 @@ class Ragged:
 class Embeddings:
     """The representations of N items by one model; a head that wasn't asked for is None.
 
+    Where items were encoded in parts (cells, windows, passages), each part is a row, and ``parts`` says which item a
+    row belongs to: M rows for N items. Without parts M is N.
+
     Shapes:
-        dense (N, D) float32, unit rows; sparse (N, V); multi N items of (T_i, d), unit rows.
+        dense (M, D) float32, unit rows; sparse (M, V); multi M rows of (T_i, d), unit vectors.
     """
 
     modalities: tuple[Modality, ...]
@@ -245,9 +249,21 @@ class Embeddings:
     multi: Ragged | None = None
     receipts: list[Receipt] = field(default_factory=list)
     model: str = ""
+    parts: Parts | None = None
 
     def __len__(self) -> int:
+        """M, the number of rows."""
         return len(self.modalities)
+
+    @property
+    def items(self) -> int:
+        """N, the number of items."""
+        return len(self) if self.parts is None else self.parts.items
+
+    def rows(self, item: int) -> np.ndarray:
+        """The rows of one item. Raises `InputError` when there is no such item."""
+        (item,) = _rows([item], self.items)
+        return np.array([item]) if self.parts is None else self.parts.rows(item)
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -255,7 +271,7 @@ class Embeddings:
         return tuple(h for h in HEADS if getattr(self, h) is not None)
 
     def __getitem__(self, index: int | Rows) -> Embeddings:
-        """Some of the items, as `Embeddings` (of length 1 for an integer)."""
+        """Some of the rows, as `Embeddings` (of length 1 for an integer)."""
         rows = _rows([int(index)] if isinstance(index, (int, np.integer)) else index, len(self))
         return Embeddings(
             modalities=tuple(self.modalities[i] for i in rows),
@@ -264,6 +280,7 @@ class Embeddings:
             multi=None if self.multi is None else self.multi[rows],
             receipts=[self.receipts[i] for i in rows] if self.receipts else [],
             model=self.model,
+            parts=None if self.parts is None else self.parts[rows],
         )
 
     @classmethod
@@ -280,6 +297,7 @@ class Embeddings:
                 )
         if len(parts) == 1:
             return first
+        split = any(part.parts is not None for part in parts)
         return cls(
             modalities=tuple(m for part in parts for m in part.modalities),
             dense=None if first.dense is None else np.concatenate([p.dense for p in parts if p.dense is not None]),
@@ -287,6 +305,7 @@ class Embeddings:
             multi=None if first.multi is None else Ragged.concatenate([p.multi for p in parts if p.multi]),
             receipts=[r for part in parts for r in part.receipts],
             model=first.model,
+            parts=Parts.concatenate([p.parts or Parts.whole(len(p)) for p in parts]) if split else None,
         )
 
     def save(self, path: str | Path) -> None:
@@ -310,6 +329,11 @@ class Embeddings:
             arrays |= {"multi_values": self.multi.values, "multi_offsets": self.multi.offsets}
             if self.multi.places is not None:
                 arrays["multi_places"] = self.multi.places
+        if (p := self.parts) is not None:
+            arrays |= {"parts_owner": p.owner, "parts_boxes": p.boxes, "parts_spans": p.spans}
+            arrays["parts_kind"] = np.array(p.kind, np.str_)
+            if p.pictures is not None:
+                arrays["parts_pictures"] = p.pictures
         target = Path(path)
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
@@ -335,6 +359,7 @@ class Embeddings:
                 multi=_read_multi(arrays),
                 receipts=[_read_receipt(r) for r in meta["receipts"]],
                 model=meta["model"],
+                parts=_read_parts(arrays),
             )
         except FileNotFoundError as error:
             raise InputError(f"{path} isn't there. Pass the file that Embeddings.save wrote.") from error
@@ -359,6 +384,15 @@ def _read_multi(arrays: dict[str, np.ndarray]) -> Ragged | None:
     if "multi_values" not in arrays:
         return None
     return Ragged(arrays["multi_values"], arrays["multi_offsets"], arrays.get("multi_places"))
+
+
+def _read_parts(arrays: dict[str, np.ndarray]) -> Parts | None:
+    if "parts_owner" not in arrays:
+        return None
+    kind = tuple(arrays["parts_kind"].tolist())
+    return Parts(
+        arrays["parts_owner"], arrays["parts_boxes"], arrays["parts_spans"], kind, arrays.get("parts_pictures")
+    )
 
 
 def _read_receipt(values: dict[str, Any]) -> Receipt:

@@ -5,24 +5,27 @@ item -> prepare -> batches of one shape -> engine -> Embeddings, in the order of
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, TypeAlias, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
-from onespace.batches import Job, cut, pad
+from onespace.batches import TILED_PER_BATCH, Job, cut, pad, with_cells
+from onespace.call import Call
 from onespace.embeddings import Embeddings, Ragged, Sparse
-from onespace.engines import Batch, Engine
-from onespace.errors import InputError, KindError, LossError
+from onespace.engines import Batch, Engine, Output
+from onespace.errors import InputError, KindError, ModelError
+from onespace.parts import Part, Parts
+from onespace.passages import Chunking, Reader, pool
+from onespace.prepare.cells import Picture, Tiling, look
 from onespace.prepare.images import open_image
 from onespace.prepare.items import NormalItem, normalise
-from onespace.prepare.pixels import boxes, to_pixels
 from onespace.prepare.tokens import Tokenizer
 from onespace.progress import Progress
 from onespace.spec import PixelSpec, Spec
@@ -36,34 +39,15 @@ from onespace.types import (
     Modality,
     OnLoss,
     Pair,
-    PictureReceipt,
-    Receipt,
     Role,
 )
-
-log = logging.getLogger("onespace")
 
 WINDOW = 1024
 """Items that are prepared and ordered by length together."""
 DECODERS = 4
 """Threads that decode pictures, one batch ahead of the model."""
-FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
-ON_LOSS: tuple[OnLoss, ...] = ("warn", "error", "ignore")
-
-Picture: TypeAlias = "tuple[np.ndarray, PictureReceipt]"
-
-
-@dataclass(frozen=True)
-class _Call:
-    """The checked arguments of one encode, and what was lost so far."""
-
-    heads: tuple[Head, ...]
-    strict: bool
-    """True when the heads were asked for by name: an item that lacks one is then an error."""
-    prefix: str
-    batch_size: int | None
-    on_loss: OnLoss
-    lost: dict[str, list[int]]
+MUCH_LARGER = 2.0
+"""``on_loss="tile"`` tiles pictures whose longer side is more than so many times the model's."""
 
 
 class Encoder:
@@ -72,10 +56,12 @@ class Encoder:
     Safe to share between threads: encoding changes nothing in it.
     """
 
-    def __init__(self, spec: Spec, tokenizer: Tokenizer, engine: Engine) -> None:
+    def __init__(self, spec: Spec, tokenizer: Tokenizer, engine: Engine, *, tiling: Tiling | None = None) -> None:
         self.spec = spec
         self.tokenizer = tokenizer
         self.engine = engine
+        self.tiling = tiling
+        """How every picture is cut into cells; None when pictures stay whole."""
 
     def __repr__(self) -> str:
         return f"Encoder({self.spec.name!r}, heads={self.spec.head_names}, takes={self.spec.modalities})"
@@ -99,7 +85,10 @@ class Encoder:
             role: ``"query"`` or ``"document"``, for models that mark their texts with a prefix.
             batch_size: items a batch; by default batches are cut by a budget of tokens and pictures.
             on_loss: ``"warn"`` cuts what the model can't take and says so once; ``"error"`` raises instead, and
-                ``"ignore"`` leaves it to the receipts.
+                ``"ignore"`` leaves it to the receipts. ``"chunk"`` turns texts that are too long into overlapping
+                windows, and ``"tile"`` turns pictures that would be cropped, or are much larger than the model's, into
+                an overview and cells: such items have a row for each part (see `Embeddings.parts`), and other losses
+                are warned of.
             progress: draws a bar; None draws it only in a terminal, for long work.
 
         Raises:
@@ -111,7 +100,8 @@ class Encoder:
         several = _several(items)
         with Progress(len(several) if isinstance(several, Sized) else None, shown=progress) as bar:
             parts = list(self._stream(several, call, WINDOW, bar))
-        return Embeddings.concatenate(parts or [self._blank((), call.heads)])
+        nothing = replace(self._blank((), call.heads), parts=Parts.whole(0) if call.splits else None)
+        return Embeddings.concatenate(parts or [nothing])
 
     def encode_stream(
         self,
@@ -132,6 +122,34 @@ class Encoder:
             raise InputError(f"window={window!r} must be at least 1.")
         return self._stream(_several(items), call, window, Progress(None, shown=False))
 
+    def encode_passages(
+        self,
+        items: Item | Iterable[Item],
+        *,
+        chunking: Chunking | None = None,
+        heads: Sequence[Head] | Head | None = None,
+        role: Role = "document",
+        batch_size: int | None = None,
+    ) -> Embeddings:
+        """Encodes every text as its passages, a row each, with the characters that it holds in `Embeddings.parts`.
+
+        Pictures and pairs stay whole (a pair's text that is too long goes on in windows). ``chunking`` is by default
+        `Chunking`'s: whole sentences, up to 256 tokens or what the model takes. The other arguments and errors are those of `encode`.
+
+        Raises:
+            MissingExtra: splitting by sentences or Markdown without the extra ``text``.
+            InputError: passages longer than the model takes, or late ones from a model without token states.
+        """
+        room = self.spec.max_tokens - sum(self.tokenizer.specials)
+        chunking = chunking or Chunking(size=min(Chunking().size, room))
+        if chunking.size > room:
+            raise InputError(f"size={chunking.size} is more than the {room} tokens that {self.spec.name} takes.")
+        if chunking.late and not self.spec.fused:
+            raise InputError(f"{self.spec.name} gives no token states, which late chunking pools. Use late=False.")
+        call = replace(self._call(heads, role, batch_size, "chunk"), chunking=chunking)
+        parts = list(self._stream(_several(items), call, WINDOW, Progress(None, shown=False)))
+        return Embeddings.concatenate(parts or [replace(self._blank((), call.heads), parts=Parts.whole(0))])
+
     def capabilities(self) -> dict[str, Any]:
         """What the model may claim, as plain values: levels by kind of item and head, sizes, languages, licence."""
         spec = self.spec
@@ -148,88 +166,145 @@ class Encoder:
             "notes": spec.notes,
         }
 
-    def with_fit(self, fit: Fit) -> Encoder:
-        """The same model with another way to make pictures square: ``crop``, ``pad`` or ``squash``."""
-        if fit not in FITS:
-            raise InputError(f"fit={fit!r} isn't known here. Choose one of {', '.join(FITS)}.")
+    def with_fit(self, fit: Fit, *, tiling: Tiling | None = None) -> Encoder:
+        """The same model with another way to make pictures square: ``crop``, ``pad``, ``squash`` or ``tile``.
+
+        ``"tile"`` keeps the model's own fit for an overview, and adds cells to every picture that the model would crop
+        or scale down, as ``tiling`` says.
+        """
+        if fit not in get_args(Fit):
+            raise InputError(f"fit={fit!r} isn't known. Choose one of {', '.join(get_args(Fit))}.")
+        if fit == "tile":
+            return Encoder(
+                replace(self.spec, pixels=self._pixels), self.tokenizer, self.engine, tiling=tiling or Tiling()
+            )
+        if tiling is not None:
+            raise InputError(f"tiling goes with fit='tile', not with fit={fit!r}.")
         return Encoder(replace(self.spec, pixels=replace(self._pixels, fit=fit)), self.tokenizer, self.engine)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _stream(self, items: Iterable[Item], call: _Call, window: int, bar: Progress) -> Iterator[Embeddings]:
+    def _stream(self, items: Iterable[Item], call: Call, window: int, bar: Progress) -> Iterator[Embeddings]:
         numbered = zip(items, count(), strict=False)
+        most = TILED_PER_BATCH if call.tiling else None
         while some := [normalise(item, index) for item, index in islice(numbered, window)]:
-            jobs = self._jobs(some, call)
-            order: list[int] = []
-            parts: list[Embeddings] = []
-            for batch, pictures in self._ahead(cut(jobs, patches=self._patches, batch_size=call.batch_size)):
-                parts.append(self._run(batch, pictures, call))
-                order += [job.index for job in batch]
-                bar.advance(len(batch))
-            yield Embeddings.concatenate(parts)[np.argsort(order)]
-        _report(call.lost, self.spec)
+            found: list[Embeddings] = []
+            rows: list[tuple[int, int, Part]] = []
+            for batch in self._ahead(self._cut(list(self._jobs(some, call)), call, most), call):
+                for same in self._cut(batch, call):
+                    part, made = self._run(same, call)
+                    found.append(part)
+                    rows += [(row.index - some[0].index, row.number, row.part) for row in made]
+                bar.advance(sum(not job.number for job in batch))
+            order = sorted(range(len(rows)), key=lambda i: rows[i][:2])
+            e = Embeddings.concatenate(found)[order]
+            parts = Parts.of([rows[i][0] for i in order], [rows[i][2] for i in order]) if call.splits else None
+            yield replace(e, parts=parts)
+        call.report(self.spec.name)
 
-    def _jobs(self, items: Sequence[NormalItem], call: _Call) -> list[Job]:
-        """Tokenises texts, each with the room that its pictures leave."""
-        jobs: list[Job] = []
+    def _cut(self, jobs: Sequence[Job], call: Call, most: int | None = None) -> Iterator[list[Job]]:
+        return cut(jobs, patches=self._patches, batch_size=call.batch_size, most=most)
+
+    def _jobs(self, items: Sequence[NormalItem], call: Call) -> Iterator[Job]:
+        """Tokenises texts, each with the room that its pictures leave; what is to be split gives several jobs."""
         shapes: dict[int, list[NormalItem]] = defaultdict(list)
         for item in items:
             heads = self._heads_of(item, call)
             if item.modality == "image" and not self.spec.fused:
-                jobs.append(Job(item.index, item.modality, heads, None, images=item.images))
+                yield Job(item.index, item.modality, heads, None, images=item.images)
             else:
                 shapes[len(item.images)].append(item)
         for pictures, same in shapes.items():
             limit = self._limit(pictures, where=f"item {same[0].index}")
+            if call.on_loss == "chunk":
+                yield from (job for item in same for job in self._pieces(item, limit, call))
+                continue
             texts = [call.prefix + item.text if item.modality != "image" else "" for item in same]
             for item, tokens in zip(same, self.tokenizer.encode_batch(texts, limit), strict=True):
+                part = Part() if item.modality == "image" else Part(span=(0, len(item.text)))
                 if tokens.dropped:
                     total = len(tokens.ids) + tokens.dropped
-                    _lose(call, "texts", item.index, f"{total} tokens; the model takes {limit} here. Shorten the text")
+                    why = f"{total} tokens; the model takes {limit} here. Shorten the text, use on_loss='chunk'"
+                    call.lose("texts", item.index, why)
+                    seen = max(end for _, end in tokens.offsets) - len(call.prefix)
+                    part = Part(span=(0, max(0, seen)))
                 heads = self._heads_of(item, call)
-                jobs.append(Job(item.index, item.modality, heads, tokens.ids, tokens.dropped, item.images))
-        return jobs
+                yield Job(item.index, item.modality, heads, tokens.ids, tokens.dropped, item.images, part=part)
 
-    def _ahead(self, batches: Iterable[list[Job]]) -> Iterator[tuple[list[Job], list[Picture]]]:
+    def _pieces(self, item: NormalItem, limit: int, call: Call) -> Iterator[Job]:
+        """The windows or passages of one item's text; the pictures of a pair stay with the first."""
+        if item.modality == "image":
+            yield Job(item.index, "image", self._heads_of(item, call), self._blank_ids, images=item.images)
+            return
+        reader = Reader(self.tokenizer, call.prefix, limit)
+        split = call.chunking if item.modality == "text" else None
+        number = 0
+        for piece in reader.windows(item.text) if split is None else reader.passages(item.text, split):
+            if number and "text" in self.spec.modalities:
+                item = replace(item, modality="text", images=())
+            heads, part = self._heads_of(item, call), Part(piece.kind, span=piece.span)
+            job = Job(item.index, item.modality, heads, piece.ids, images=item.images, part=part, number=number)
+            yield replace(job, shared=piece.shared, pooled=piece.pooled)
+            number += len(piece.pooled) or 1
+
+    def _ahead(self, batches: Iterable[list[Job]], call: Call) -> Iterator[list[Job]]:
         """Decodes the pictures of the next batch while this one runs; never more than two batches are open."""
-        waiting: deque[tuple[list[Job], list[Future[Picture]]]] = deque()
-        with ThreadPoolExecutor(DECODERS) as pool:
+        waiting: deque[tuple[list[Job], list[list[Future[tuple[Picture, ...]]]]]] = deque()
+
+        def ready() -> list[Job]:
+            batch, futures = waiting.popleft()
+            opened = [[future.result() for future in some] for some in futures]
+            heads = tuple(h for h in call.heads if self.spec.level("image", h) != "unsupported")
+            pairs = zip(batch, opened, strict=True)
+            return [r for job, some in pairs for r in with_cells(job, some, heads=heads, blank=self._blank_ids)]
+
+        with ThreadPoolExecutor(DECODERS) as workers:
             for batch in batches:
-                sources = [(job, k) for job in batch for k in range(len(job.images))]
-                waiting.append((batch, [pool.submit(self._open, job, k) for job, k in sources]))
+                some = [[workers.submit(self._open, job, k, call) for k in range(len(job.images))] for job in batch]
+                waiting.append((batch, some))
                 if len(waiting) > 1:
-                    ready, futures = waiting.popleft()
-                    yield ready, [future.result() for future in futures]
-            for ready, futures in waiting:
-                yield ready, [future.result() for future in futures]
+                    yield ready()
+            while waiting:
+                yield ready()
 
-    def _open(self, job: Job, k: int) -> Picture:
+    def _open(self, job: Job, k: int, call: Call) -> tuple[Picture, ...]:
         where = f"item {job.index}" if len(job.images) == 1 else f"item {job.index}, picture {k}"
-        opened = open_image(job.images[k], where=where, pixels=self._pixels)
-        return to_pixels(opened.picture, self._pixels, where=where, notes=opened.notes)
+        pixels = self._pixels
+        opened = open_image(job.images[k], where=where, pixels=pixels)
+        return look(opened.picture, pixels, where=where, notes=opened.notes, tiling=call.tiling, enlarge=call.enlarge)
 
-    def _run(self, jobs: list[Job], pictures: list[Picture], call: _Call) -> Embeddings:
-        each = len(jobs[0].images)
-        receipts = [_receipt(job, pictures[i * each : (i + 1) * each]) for i, job in enumerate(jobs)]
-        for job, receipt in zip(jobs, receipts, strict=True):
-            if any(picture.cropped for picture in receipt.pictures):
-                _lose(call, "pictures", job.index, "a picture that would be cropped. Use encoder.with_fit('pad')")
+    def _run(self, jobs: list[Job], call: Call) -> tuple[Embeddings, list[Job]]:
+        """Runs a batch of one shape: its rows, and the job of each (late passages are rows of one job)."""
+        for job in jobs:
+            if any(picture.receipt.cropped for picture in job.pictures):
+                call.lose("pictures", job.index, "a picture that would be cropped. Use encoder.with_fit('pad')")
         ids = mask = pixels = None
         if jobs[0].ids is not None:
             ids, mask = pad(jobs, pad_id=self.spec.text.pad if self.spec.text else 0)
-        if each:
-            stacked = np.stack([p for p, _ in pictures])  # (N * K, 3, S, S)
-            pixels = stacked.reshape(len(jobs), each, *stacked.shape[1:])
+        if jobs[0].pictures:
+            pixels = np.stack([np.stack([p.pixels for p in job.pictures]) for job in jobs])  # (N, K, 3, S, S)
         heads = jobs[0].heads
-        out = self.engine.run(Batch(ids, mask, pixels), heads)
-        blank = self._blank(tuple(job.modality for job in jobs), call.heads)
-        return replace(
+        rows = jobs
+        if jobs[0].pooled and ids is not None:
+            asked: tuple[Output, ...] = tuple("states" if h == "dense" else h for h in heads)
+            out = self.engine.run(Batch(ids, mask, pixels), asked)
+            if "dense" in heads and "states" not in out:
+                raise ModelError(
+                    f"{self.spec.name} was exported without token states. Export again, or use late=False."
+                )
+            ids, out = pool(ids, out, [job.pooled for job in jobs])
+            rows = [row for job in jobs for row in job.passages()]
+        else:
+            out = self.engine.run(Batch(ids, mask, pixels), heads)
+        blank = self._blank(tuple(row.modality for row in rows), call.heads)
+        e = replace(
             blank,
             dense=out["dense"].astype(np.float32) if "dense" in heads else blank.dense,
             sparse=self._sparse(ids, out) if "sparse" in heads and ids is not None else blank.sparse,
-            multi=self._multi(receipts, out) if "multi" in heads else blank.multi,
-            receipts=receipts,
+            multi=self._multi(rows, out) if "multi" in heads else blank.multi,
+            receipts=[row.receipt for row in rows],
         )
+        return e, rows
 
     def _sparse(self, ids: np.ndarray, out: dict[str, np.ndarray]) -> Sparse:
         terms = out.get("terms")
@@ -238,34 +313,36 @@ class Encoder:
         sparse = Sparse.from_token_weights(ids, out["weights"], self._vocab, terms=terms)
         return replace(sparse, piece=self.tokenizer.piece)
 
-    def _multi(self, receipts: list[Receipt], out: dict[str, np.ndarray]) -> Ragged:
+    def _multi(self, jobs: list[Job], out: dict[str, np.ndarray]) -> Ragged:
         values, mask = out["multi"], out["multi_mask"]
-        if not receipts[0].pictures or self.spec.image is None:
+        if not jobs[0].pictures or self.spec.image is None:
             return Ragged.from_padded(values, mask)
         places = np.full((*mask.shape, 4), np.nan, np.float32)
-        for row, receipt in zip(places, receipts, strict=True):
-            seen = np.concatenate([boxes(p, self._pixels, self.spec.image.grid) for p in receipt.pictures])
+        for row, job in zip(places, jobs, strict=True):
+            seen = np.concatenate([picture.boxes(self.spec.image.grid) for picture in job.pictures])
             row[: len(seen)] = seen  # image tokens stand first
         return Ragged.from_padded(values, mask, boxes=places)
 
     # -- what the spec allows ----------------------------------------------------------------------------------------
 
-    def _call(self, heads: Sequence[Head] | Head | None, role: Role, batch_size: int | None, on_loss: OnLoss) -> _Call:
+    def _call(self, heads: Sequence[Head] | Head | None, role: Role, batch_size: int | None, on_loss: OnLoss) -> Call:
         there = self.spec.head_names
         wanted = there if heads is None else (heads,) if isinstance(heads, str) else tuple(heads)
         if not wanted or not set(wanted) <= set(there):
             raise InputError(f"heads={heads!r}: {self.spec.name} has {', '.join(there)}. Ask for some of these.")
         if role not in get_args(Role):
             raise InputError(f"role={role!r} isn't known. Choose one of {', '.join(get_args(Role))}.")
-        if on_loss not in ON_LOSS:
-            raise InputError(f"on_loss={on_loss!r} isn't known here. Choose one of {', '.join(ON_LOSS)}.")
+        if on_loss not in get_args(OnLoss):
+            raise InputError(f"on_loss={on_loss!r} isn't known. Choose one of {', '.join(get_args(OnLoss))}.")
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size={batch_size!r} must be at least 1, or None for the budget.")
         prefix = self.spec.query_prefix if role == "query" else self.spec.document_prefix
         ordered = tuple(h for h in HEADS if h in wanted)
-        return _Call(ordered, heads is not None, prefix, batch_size, on_loss, defaultdict(list))
+        tiling = self.tiling or (Tiling() if on_loss == "tile" else None)
+        enlarge = MUCH_LARGER if self.tiling is None else 1.0
+        return Call(ordered, heads is not None, prefix, batch_size, on_loss, tiling, enlarge)
 
-    def _heads_of(self, item: NormalItem, call: _Call) -> tuple[Head, ...]:
+    def _heads_of(self, item: NormalItem, call: Call) -> tuple[Head, ...]:
         """The asked heads that this kind of item has. Raises `KindError` when one is missing that must not be."""
         heads = tuple(h for h in call.heads if self.spec.level(item.modality, h) != "unsupported")
         missing = [h for h in call.heads if h not in heads]
@@ -305,6 +382,11 @@ class Encoder:
             model=self.spec.name,
         )
 
+    @cached_property
+    def _blank_ids(self) -> list[int] | None:
+        """What a picture alone has for a text."""
+        return self.tokenizer.encode("").ids if self.spec.fused else None
+
     @property
     def _vocab(self) -> int:
         return self.spec.text.vocab if self.spec.text else 0
@@ -329,27 +411,6 @@ def _several(items: Item | Iterable[Item]) -> Iterable[Item]:
     if isinstance(items, dict) or not isinstance(items, Iterable):
         raise InputError(f"items is {type(items).__name__}; pass a list of texts, pictures and Pair(text, image).")
     return items
-
-
-def _receipt(job: Job, pictures: Sequence[Picture]) -> Receipt:
-    used = 0 if job.modality == "image" else job.length
-    return Receipt(job.modality, used, job.dropped, tuple(receipt for _, receipt in pictures))
-
-
-def _lose(call: _Call, kind: str, index: int, why: str) -> None:
-    if call.on_loss == "error":
-        raise LossError(f"item {index} has {why}, or allow the loss with on_loss='warn'.")
-    if call.on_loss == "warn":
-        call.lost[kind].append(index)
-
-
-def _report(lost: dict[str, list[int]], spec: Spec) -> None:
-    """One warning an encode, however many items lost something."""
-    if not lost:
-        return
-    what = {"texts": "text cut at the model's length", "pictures": "picture cropped"}
-    parts = [f"{len(items)} x {what[kind]} (first: item {min(items)})" for kind, items in lost.items()]
-    log.warning("%s: %s. The receipts say how much; on_loss='error' refuses.", spec.name, "; ".join(parts))
 
 
 def _families_for(modality: Modality) -> str:

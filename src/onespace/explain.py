@@ -23,6 +23,7 @@ import numpy as np
 
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.errors import InputError
+from onespace.leaving import without_each
 from onespace.score import BLEND, NO_ROWS, similarity
 from onespace.types import Box, Head, Item, Metric, Modality, Pair
 
@@ -34,6 +35,8 @@ Span: TypeAlias = tuple[int, int]
 Kind: TypeAlias = Literal["vector", "term", "match", "cell", "word", "rest", "offset"]
 Share: TypeAlias = Literal["dense", "sparse", "multi", "blend"]
 """The head that a part belongs to; "blend" where it can't be told apart."""
+ENDS = ("</s>", "[SEP]", "<|endoftext|>", "<eos>")
+"""Names of the token that closes a text; it stands for the text as a whole."""
 SHARES: dict[Metric, tuple[Head, ...]] = {
     "cosine": ("dense",),
     "dot": ("dense",),
@@ -203,8 +206,6 @@ def leave_one_out(
     Raises:
         InputError: ``cells`` is below 1, or the item or the row can't be used.
     """
-    from onespace.leaving import without_each
-
     if cells < 1:
         raise InputError(f"cells={cells!r} must be at least 1.")
     changed, places = without_each(item, encoder.spec.pixels, cells)
@@ -332,35 +333,40 @@ def _pictures(document: Embeddings) -> np.ndarray:
 class _Words:
     """The text tokens of an item: by row of ``multi``, and the first place of each term."""
 
-    rows: dict[int, tuple[str, Span]]
+    rows: dict[int, tuple[str, Span | None]]
     terms: dict[int, Span]
 
 
 def _words(encoder: Encoder, item: Item | None, prefix: str) -> _Words:
-    text = item if isinstance(item, str) else item.text if isinstance(item, Pair) else ""
-    if not text:
+    if item is None:
         return _Words({}, {})
-    pictures = len(item.images) if isinstance(item, Pair) else 0
+    text = item if isinstance(item, str) else item.text if isinstance(item, Pair) else ""
+    pictures = len(item.images) if isinstance(item, Pair) else 0 if isinstance(item, str) else 1
     before = pictures * encoder.spec.image.tokens if encoder.spec.image else 0
-    tokens = encoder.tokenizer.encode(prefix + text)
-    rows: dict[int, tuple[str, Span]] = {}
+    tokens = encoder.tokenizer.encode(prefix + text if pictures == 0 or text else "")
+    rows: dict[int, tuple[str, Span | None]] = {}
     terms: dict[int, Span] = {}
     for place, (term, (start, end)) in enumerate(zip(tokens.ids, tokens.offsets, strict=True)):
+        row = before + place - 1  # the multi head leaves CLS out
         start, end = max(0, start - len(prefix)), end - len(prefix)
+        start = end - len(text[start:end].lstrip()) if start < end else end  # some tokens begin with a space
         if start < end:
-            rows[before + place - 1] = text[start:end].strip(), (start, end)  # the multi head leaves CLS out
+            rows[row] = text[start:end], (start, end)
             terms.setdefault(term, (start, end))
+        else:
+            rows[row] = f"[{readable(encoder.tokenizer.piece(term))}]", None
     return _Words(rows, terms)
 
 
 def readable(piece: str) -> str:
     """A vocabulary piece as people write it.
 
-    >>> readable("▁whale"), readable("##le"), readable("</w>")
-    ('whale', 'le', '</w>')
+    >>> readable("▁whale"), readable("##le"), readable("</s>"), readable("[SEP]")
+    ('whale', 'le', 'end', 'end')
     """
-    bare = piece.removeprefix("▁").removeprefix("##")
-    return bare or piece
+    if piece in ENDS:
+        return "end"
+    return piece.removeprefix("▁").removeprefix("##") or piece
 
 
 def _share(metric: Metric) -> Share:

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from onespace.engines import Batch
+from onespace.engines import Batch, Output
 from onespace.engines.onnx_engine import GRAPHS, VERSION, VERSION_KEY, WEIGHTS, OnnxEngine
 from onespace.errors import InputError, MissingExtra, ModelError
 from onespace.exported import SPEC
 from onespace.onnx_attention import choose, translation
 from onespace.onnx_weights import PRECISIONS, Precision, write
 from onespace.spec import Spec
-from onespace.types import HEADS, Head, Modality
+from onespace.types import HEADS, Modality
 
 if TYPE_CHECKING:
     import onnx
@@ -141,8 +141,10 @@ def _graphs(spec: Spec) -> list[_Graph]:
     return graphs
 
 
-def _heads(spec: Spec, graph: _Graph) -> tuple[Head, ...]:
-    return tuple(h for h in HEADS if any(spec.level(m, h) != "unsupported" for m in graph.modalities))
+def _heads(spec: Spec, graph: _Graph) -> tuple[Output, ...]:
+    """The heads of a graph; that of texts alone also gives its token states, for late chunking, where it has them."""
+    heads = [h for h in HEADS if any(spec.level(m, h) != "unsupported" for m in graph.modalities)]
+    return (*heads, "states") if spec.fused and graph.name == "text" else (*heads,)
 
 
 def _trace(module: nn.Module, spec: Spec, graph: _Graph) -> onnx.ModelProto:
@@ -173,7 +175,7 @@ def _trace(module: nn.Module, spec: Spec, graph: _Graph) -> onnx.ModelProto:
     return _clean(program.model_proto)
 
 
-def _caller(module: nn.Module, inputs: tuple[Inputs, ...], heads: tuple[Head, ...]) -> nn.Module:
+def _caller(module: nn.Module, inputs: tuple[Inputs, ...], heads: tuple[Output, ...]) -> nn.Module:
     """The module with its inputs in a row and its heads fixed, which is what a tracer can follow."""
     from torch import nn
 

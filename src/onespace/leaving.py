@@ -1,4 +1,4 @@
-"""An item again and again, each time without one of its cells or words: what `onespace.explain.leave_one_out` encodes."""
+"""An item again and again, each time without one of its cells or words, for `onespace.explain.leave_one_out`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def _variants(item: Item, pixels: PixelSpec | None, cells: int) -> Iterator[tupl
 
 
 def _texts(text: str) -> Iterator[tuple[str, Place]]:
-    """
+    """Every word is left out once.
+
     >>> [t for t, _ in _texts("a red 屋顶")]
     [' red 屋顶', 'a  屋顶', 'a red 顶', 'a red 屋']
     """

@@ -58,7 +58,7 @@ class FusedModel(nn.Module):
         Returns:
             ``dense`` (N, D) unit rows; ``weights`` (N, L), one per text token; ``terms`` (N, V) when pictures name
             terms; ``multi`` (N, T, d) unit rows for image tokens and then text tokens without CLS, with
-            ``multi_mask`` (N, T).
+            ``multi_mask`` (N, T); ``states`` (N, L, D), the last hidden states of a text alone.
         """
         hidden, seen, patches = self.hidden(ids, mask, pixels)
         out: dict[str, Tensor] = {}
@@ -72,4 +72,6 @@ class FusedModel(nn.Module):
                 out["terms"] = self.patch_terms(hidden[:, 1 : 1 + patches], words)
         if "multi" in heads:
             out["multi"], out["multi_mask"] = self.multi(hidden, unit=self.spec.heads.unit), seen[:, 1:]
+        if "states" in heads and pixels is None:
+            out["states"] = hidden
         return out

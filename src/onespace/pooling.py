@@ -1,7 +1,8 @@
 """Fewer vectors an item: tokens that say nearly the same are replaced by their mean (Clavié et al. 2024).
 
-The tokens of an item are grouped by Ward's rule, always joining the two groups whose joining moves the vectors least
-(Ward 1963), in the order that a nearest-neighbour chain finds (Murtagh 1983): T * T steps, exact.
+The tokens of an item are grouped by Ward's rule: the two groups whose joining moves the vectors least are joined, until
+few enough are left (Ward 1963). After each join the costs of the new group follow from those of the two old ones (Lance
+and Williams 1967); items of one size are worked on side by side.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import numpy as np
 
 from onespace.embeddings import Ragged
 from onespace.errors import InputError
+from onespace.quantise import offsets, unit
 
-RUN = 512
+RUN = 256
 """An item with more vectors than this is first thinned in runs of so many neighbours, to keep the work bounded."""
+AT_ONCE = 2_000_000
+"""Costs of joining that are held at a time."""
 
 
 def pool(multi: Ragged, *, factor: int = 1, most: int | None = None) -> Ragged:
@@ -29,102 +33,88 @@ def pool(multi: Ragged, *, factor: int = 1, most: int | None = None) -> Ragged:
     """
     if factor < 1 or (most is not None and most < 1):
         raise InputError(f"factor={factor!r} and most={most!r} of token pooling must be at least 1.")
-    if factor == 1 and (most is None or not len(multi.counts) or multi.counts.max() <= most):
+    counts = multi.counts
+    wanted = np.minimum(-(-counts // factor), counts if most is None else most)
+    if (wanted == counts).all():
         return multi
-    rows, boxes = [], []
-    for i in range(len(multi)):
-        vectors = multi[i]
-        wanted = min(-(-len(vectors) // factor), most or len(vectors))
-        labels = group(vectors, wanted)
-        rows.append(means(vectors, labels))
-        if multi.places is not None:
-            boxes.append(unions(multi.boxes(i), labels))
-    pooled = Ragged.from_rows(rows)
-    return Ragged(pooled.values, pooled.offsets, np.concatenate(boxes) if boxes else None)
+    starts = offsets(wanted)
+    labels = group(multi, wanted) + np.repeat(starts[:-1], counts)
+    return Ragged(
+        means(multi.values, labels, starts[-1]),
+        starts,
+        None if multi.places is None else unions(multi.places, labels, starts[-1]),
+    )
 
 
-def means(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def means(vectors: np.ndarray, labels: np.ndarray, groups: int) -> np.ndarray:
     """The mean of each group, scaled to length 1 (a mean of zero stays zero)."""
-    sums = np.zeros((_groups(labels), vectors.shape[1]), np.float32)
+    sums = np.zeros((groups, vectors.shape[1]), np.float32)
     np.add.at(sums, labels, vectors)
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.asarray(sums / np.where(norms > 0, norms, 1), np.float32)
+    return unit(sums)
 
 
-def unions(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def unions(boxes: np.ndarray, labels: np.ndarray, groups: int) -> np.ndarray:
     """The smallest box around the boxes of each group; NaN where none of them has one."""
-    joined = np.full((_groups(labels), 4), np.nan, np.float32)
+    joined = np.full((groups, 4), np.nan, np.float32)
     np.fmin.at(joined[:, :2], labels, boxes[:, :2])  # fmin and fmax pass over NaN
     np.fmax.at(joined[:, 2:], labels, boxes[:, 2:])
     return joined
 
 
-def group(vectors: np.ndarray, wanted: int) -> np.ndarray:
-    """Sorts (T, d) vectors into ``wanted`` groups: (T,) labels, numbered by the first member of each group."""
-    labels = np.arange(len(vectors))
-    if wanted >= len(vectors):
+def group(multi: Ragged, wanted: np.ndarray) -> np.ndarray:
+    """Sorts the vectors of each item into ``wanted`` (N,) groups: (T,) labels, numbered by their first members."""
+    counts, labels = multi.counts, np.zeros(len(multi.values), np.int64)
+    shapes, shape = np.unique(np.stack([counts, wanted], axis=1), axis=0, return_inverse=True)
+    for number, (count, left) in enumerate(shapes.tolist()):
+        items = np.flatnonzero(shape.reshape(-1) == number)
+        together = max(1, AT_ONCE // max(1, min(count, RUN) ** 2))
+        for some in np.split(items, range(together, len(items), together)):
+            take = multi.offsets[some][:, None] + np.arange(count)  # (items, count)
+            labels[take] = _thinned(multi.values[take].astype(np.float64), np.ones(take.shape), left)
+    return labels
+
+
+def _thinned(centres: np.ndarray, sizes: np.ndarray, wanted: int) -> np.ndarray:
+    """Labels (B, T) of weighted points (B, T, d): run by run while there are many, then all together."""
+    count = centres.shape[1]
+    if count <= RUN:
+        return _ward(centres, sizes, wanted)
+    labels, groups = np.empty(sizes.shape, np.int64), 0
+    for start in range(0, count, RUN):
+        stop = min(start + RUN, count)
+        share = max(1, stop * wanted // count - start * wanted // count)
+        labels[:, start:stop] = groups + _ward(centres[:, start:stop], sizes[:, start:stop], share)
+        groups += share
+    if groups <= wanted:
         return labels
-    centres, sizes = vectors.astype(np.float64), np.ones(len(vectors))
-    while len(centres) > RUN:
-        left = [max(1, stop * wanted // len(centres) - start * wanted // len(centres)) for start, stop in _runs(centres)]
-        inner, base = np.empty(len(centres), np.int64), 0
-        for (start, stop), share in zip(_runs(centres), left, strict=True):
-            inner[start:stop] = base + _ward(centres[start:stop], sizes[start:stop], share)
-            base += share
-        labels, centres, sizes = inner[labels], *_merged(centres, sizes, inner)
-        if base <= wanted:
-            return labels
-    return np.asarray(_ward(centres, sizes, wanted)[labels])
-
-
-def _runs(rows: np.ndarray) -> list[tuple[int, int]]:
-    return [(start, min(start + RUN, len(rows))) for start in range(0, len(rows), RUN)]
-
-
-def _groups(labels: np.ndarray) -> int:
-    return int(labels.max(initial=-1)) + 1
-
-
-def _merged(centres: np.ndarray, sizes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    total = np.bincount(labels, weights=sizes)
-    sums = np.zeros((len(total), centres.shape[1]))
-    np.add.at(sums, labels, centres * sizes[:, None])
-    return sums / total[:, None], total
+    totals, sums = np.zeros((len(sizes), groups)), np.zeros((len(sizes), groups, centres.shape[2]))
+    every = np.arange(len(sizes))[:, None]
+    np.add.at(totals, (every, labels), sizes)
+    np.add.at(sums, (every, labels), centres * sizes[:, :, None])
+    return np.take_along_axis(_thinned(sums / totals[:, :, None], totals, wanted), labels, axis=1)
 
 
 def _ward(centres: np.ndarray, sizes: np.ndarray, wanted: int) -> np.ndarray:
-    """Labels (T,) of ``wanted`` groups of weighted points."""
-    n = len(centres)
-    if wanted >= n:
-        return np.arange(n)
-    joins = sorted(_chain(centres.copy(), sizes.copy()), key=lambda join: join[0])
-    parent = np.arange(n)
-    for _, a, b in joins[: n - wanted]:
-        old, new = max(parent[a], parent[b]), min(parent[a], parent[b])
-        parent[parent == old] = new
-    return np.asarray(np.unique(parent, return_inverse=True)[1])
-
-
-def _chain(centres: np.ndarray, sizes: np.ndarray) -> list[tuple[float, int, int]]:
-    """All T - 1 joins as (cost, a member of one group, a member of the other); changes its arguments."""
-    alive, chain = np.ones(len(centres), bool), list[int]()
-    squares = (centres**2).sum(1)
-    joins: list[tuple[float, int, int]] = []
-    while len(joins) < len(centres) - 1:
-        if not chain:
-            chain.append(int(alive.argmax()))
-        tip = chain[-1]
-        gaps = np.maximum(squares + squares[tip] - 2 * (centres @ centres[tip]), 0)
-        costs = np.where(alive, gaps * sizes * sizes[tip] / (sizes + sizes[tip]), np.inf)
-        costs[tip] = np.inf
-        nearest = int(costs.argmin())
-        if len(chain) > 1 and costs[chain[-2]] <= costs[nearest]:  # the two are each other's nearest
-            a, b = chain.pop(), chain.pop()
-            joins.append((float(costs[b]), a, b))
-            centres[a] = (centres[a] * sizes[a] + centres[b] * sizes[b]) / (sizes[a] + sizes[b])
-            sizes[a] += sizes[b]
-            squares[a] = centres[a] @ centres[a]
-            alive[b] = False
-        else:
-            chain.append(nearest)
-    return joins
+    """Labels (B, T) of ``wanted`` groups of weighted points (B, T, d), for each of B items."""
+    items, count, _ = centres.shape
+    every, sizes = np.arange(items), sizes.copy()
+    labels = np.tile(np.arange(count), (items, 1))
+    if wanted >= count:
+        return labels
+    squares = (centres**2).sum(2)
+    costs = squares[:, :, None] + squares[:, None, :] - 2 * centres @ centres.swapaxes(1, 2)
+    costs = np.maximum(costs, 0) * (sizes[:, :, None] * sizes[:, None, :] / (sizes[:, :, None] + sizes[:, None, :]))
+    costs[:, np.arange(count), np.arange(count)] = np.inf
+    for _ in range(count - wanted):
+        one, other = np.divmod(costs.reshape(items, -1).argmin(1), count)
+        a, b = np.minimum(one, other), np.maximum(one, other)
+        of_a, of_b = sizes[every, a][:, None], sizes[every, b][:, None]
+        joined = (of_a + sizes) * costs[every, a] + (of_b + sizes) * costs[every, b]
+        joined = (joined - sizes * costs[every, a, b][:, None]) / (of_a + of_b + sizes)  # inf at a, b and the joined
+        costs[every, a], costs[every, :, a] = joined, joined
+        costs[every, b], costs[every, :, b] = np.inf, np.inf
+        sizes[every, a], sizes[every, b] = (of_a + of_b)[:, 0], 0
+        labels = np.where(labels == b[:, None], a[:, None], labels)
+    there = np.zeros((items, count), bool)
+    there[every[:, None], labels] = True
+    return np.take_along_axis(there.cumsum(1) - 1, labels, axis=1)

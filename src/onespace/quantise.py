@@ -37,9 +37,9 @@ class Codes:
         data (N, D) of the code's type, or (N, ceil(D / 8)) uint8 for ``binary``; lengths (N,) float32, or None when
         every row is a unit row.
 
-    >>> codes = Codes.of(np.array([[0.6, -0.8]], np.float32), "binary")
-    >>> codes.decode().round(3).tolist(), codes.nbytes
-    ([[0.707, -0.707]], 1)
+    >>> codes = Codes.of(np.array([[0.1, -0.7, 0.5, -0.5]], np.float32), "binary")
+    >>> codes.decode().tolist(), codes.nbytes
+    ([[0.5, -0.5, 0.5, -0.5]], 1)
     """
 
     data: np.ndarray
@@ -84,6 +84,12 @@ class Codes:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a row of zeros stays as it is."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1), np.float32)
 
 
 def hamming(a: Codes, b: Codes) -> np.ndarray:

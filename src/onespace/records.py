@@ -33,6 +33,8 @@ class Record:
     text: str = ""
     image: str = ""
     problem: str = ""
+    queries: tuple[str, ...] = ()
+    """Searches that this item should answer, where the row names some."""
 
     @property
     def fingerprint(self) -> str:
@@ -134,10 +136,12 @@ def _read_rows(lines: Iterable[bytes], name: str, folder: Path) -> Iterator[Reco
 
 
 def to_record(row: Any, place: str, folder: Path) -> Record:
-    """A row ``{"text": ..., "image": ..., "id": ...}`` as a record; `place` is its name when it has no id.
+    """A row ``{"text": ..., "image": ..., "id": ..., "query": ...}`` as a record; `place` is its name without an id.
+
+    ``query``, a string or a list of them, is only for commands that measure a search.
 
     >>> to_record({"text": "a whale"}, "things.jsonl:1", Path())
-    Record(id='things.jsonl:1', item='a whale', text='a whale', image='', problem='')
+    Record(id='things.jsonl:1', item='a whale', text='a whale', image='', problem='', queries=())
     >>> to_record({"texte": "a whale"}, "things.jsonl:2", Path()).problem
     'has neither "text" nor "image". Give one of them, or both.'
     """
@@ -149,11 +153,13 @@ def to_record(row: Any, place: str, folder: Path) -> Record:
         return Record(name, None, problem=f'"text" is a {type(text).__name__}, not a string. Put quotes around it.')
     if image is not None and not isinstance(image, str):
         return Record(name, None, problem=f'"image" is a {type(image).__name__}, not a path or data URI in a string.')
+    asked = row.get("query")
+    queries = tuple(str(q) for q in (asked if isinstance(asked, list) else [asked]) if isinstance(q, (str, int, float)))
     if not image:
         if text is None:
             return Record(name, None, problem='has neither "text" nor "image". Give one of them, or both.')
-        return Record(name, text, text=text)
+        return Record(name, text, text=text, queries=queries)
     remote = image.startswith(("data:", "http:", "https:"))
     where = image if remote else str(folder / image)
     source: ImageLike = Image(image) if remote else folder / image
-    return Record(name, Pair(text, source) if text else source, text=text or "", image=where)
+    return Record(name, Pair(text, source) if text else source, text=text or "", image=where, queries=queries)

@@ -52,6 +52,8 @@ class ImageSpec:
     eps: float = 1e-6
     stem: Literal["patch", "conv"] = "patch"
     activation: Literal["gelu", "quick_gelu", "gelu_tanh"] = "gelu"
+    rotary: Literal["float32", "float16", "bfloat16"] = "float32"
+    """The type to which EVA02's rotary tables were rounded, by a file that stores them so."""
 
     @property
     def grid(self) -> int:

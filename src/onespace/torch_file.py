@@ -77,8 +77,8 @@ def _diagnosis(path: Path, error: Exception) -> str:
         return f"the archive is truncated or damaged ({error}). Get it again and compare its size."
     if start[:1] == b"\x80":
         return (
-            "a bare pickle, as torch wrote before version 1.6; these aren't read, since they are only safe when run "
-            "by someone who trusts them. Load it with an old torch, then torch.save it again or use safetensors."
+            "a bare pickle, as torch wrote before version 1.6; these aren't read. If you trust it, read it with "
+            "torch.load(FILE, weights_only=True) and torch.save that again."
         )
     return "not a torch archive (no zip signature). A download page or a pointer file saved under this name?"
 

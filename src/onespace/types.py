@@ -78,10 +78,11 @@ class PictureReceipt:
     height: int
     """Size of the original, in pixels."""
     used: Box
-    """The part of the original that the model sees."""
+    """The part of the original that the model sees; of a tiled picture, what all its rows see together."""
     scale: float
-    """Model pixels per original pixel (along the width)."""
+    """Model pixels per original pixel (along the width), in this row."""
     tiles: int = 1
+    """Rows made of this picture: an overview and its cells."""
     notes: tuple[str, ...] = ()
     """For example: "rotated by EXIF", "first of 12 frames", "alpha over white"."""
 
@@ -94,12 +95,18 @@ class PictureReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the model used of one item, and what was lost. ``tokens_used + tokens_dropped`` is the item's total."""
+    """What the model used of one row, and what was lost. ``tokens_used + tokens_dropped`` is the item's total.
+
+    An item in several parts has a receipt a row: over its rows ``tokens_used - tokens_shared + tokens_dropped`` adds up
+    to the total.
+    """
 
     modality: Modality
     tokens_used: int
     tokens_dropped: int = 0
     pictures: tuple[PictureReceipt, ...] = field(default=())
+    tokens_shared: int = 0
+    """Of the used tokens, those that an earlier row of the same item holds too: overlap, special tokens, prefix."""
 
     @property
     def lossless(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import XLMRobertaModel
 
 from onespace.encoder import Encoder
 from onespace.engines import Batch
@@ -75,6 +76,15 @@ def test_the_text_with_special_tokens_as_the_reference_reads_it() -> None:
     assert "440" in want, "<mask> keeps its weight"
     close([weights.pop(int(token)) for token in want], list(want.values()))
     assert not any(weights.values())
+
+
+def test_a_pad_token_that_a_text_spells_takes_no_place_as_in_the_reference() -> None:
+    reference = XLMRobertaModel.from_pretrained(FOLDER)
+    ids, mask = np.array([[0, 9, 1, 8, 1, 1, 7, 2, 1]]), np.array([[True] * 8 + [False]])
+    with torch.no_grad():
+        hidden = reference(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask).long()).last_hidden_state
+    found = model().engine.run(Batch(ids, mask), ("dense",))
+    close(found["dense"], torch.nn.functional.normalize(hidden[:, 0], dim=-1).numpy())
 
 
 def test_a_padded_batch_and_one_text_alone() -> None:

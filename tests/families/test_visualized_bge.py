@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from onespace.checkpoint import read, write
+from onespace.checkpoint import convert, read, write
 from onespace.encoder import Encoder
 from onespace.engines import Batch
 from onespace.engines.torch_engine import TorchEngine
 from onespace.errors import CheckpointError, ModelError
 from onespace.families import load
+from onespace.families.mini import save
 from onespace.train.losses import contrastive, dense_scores
 from onespace.types import Pair
 
@@ -166,6 +167,29 @@ def test_position_ids_and_rotary_tables_may_be_present_or_absent(name: str, tmp_
     tensors["bge_embeddings.position_ids"] = torch.arange(512)[None]
     write(tensors, tmp_path / "w.safetensors")
     found = load(GOLDEN / name / "model" / folder, weights=tmp_path / "w.safetensors", device="cpu")
+    close(found.encode("a whale").dense, model(name).encode("a whale").dense)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_rotary_tables_are_as_precise_as_in_the_file(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    folder, file = FOLDERS[name]
+    tensors = {k: t.to(dtype) for k, t in read(GOLDEN / name / "model" / file).items()}
+    write(tensors, tmp_path / "w.safetensors")
+    found = load(GOLDEN / name / "model" / folder, weights=tmp_path / "w.safetensors", device="cpu")
+    again = load(save(found, tmp_path / "saved"), device="cpu")
+    for encoder in (found, again):
+        assert isinstance(encoder.engine, TorchEngine)
+        stored = tensors["model_visual.visual.rope.freqs_cos"].float()
+        ours = encoder.engine.module.image.cos
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, stored, rtol=0, atol=1e-6)
+
+
+def test_converted_weights_may_stand_in_the_folder_of_the_text_model(name: str, tmp_path: Path) -> None:
+    folder, file = FOLDERS[name]
+    shutil.copytree(GOLDEN / name / "model" / folder, tmp_path / folder)
+    convert(GOLDEN / name / "model" / file, tmp_path / folder / "model.safetensors")
+    found = load(tmp_path / folder, device="cpu")
     close(found.encode("a whale").dense, model(name).encode("a whale").dense)
 
 

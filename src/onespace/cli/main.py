@@ -11,7 +11,7 @@ from importlib import import_module
 from onespace import __version__
 from onespace.errors import Error
 
-COMMANDS = ("demo", "models", "encode", "compare", "convert", "export")
+COMMANDS = ("demo", "models", "encode", "compare", "explain", "convert", "export", "plan")
 """One module of this package each, with ``add_parser(subparsers)``; the parser's ``run`` takes the parsed arguments."""
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141

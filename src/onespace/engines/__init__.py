@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from onespace.types import Head
+Output: TypeAlias = Literal["dense", "sparse", "multi", "states"]
+"""The heads, and the text's token states before any head."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Batch:
 class Engine(Protocol):
     """Anything that can run a batch."""
 
-    def run(self, batch: Batch, heads: Collection[Head]) -> dict[str, np.ndarray]:
+    def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
         """The raw outputs of `onespace.model.FusedModel.forward`, as numpy arrays under the same names.
 
         ``dense`` (N, D); ``weights`` (N, L); ``terms`` (N, V), only from pictures; ``multi`` (N, T, d) with
-        ``multi_mask`` (N, T) bool. Only what ``heads`` asks for and the model has.
+        ``multi_mask`` (N, T) bool; ``states`` (N, L, D), of texts alone. Only what
+        ``heads`` asks for and the model has.
         """
         ...

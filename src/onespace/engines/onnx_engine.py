@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onespace.engines import Batch
+from onespace.engines import Batch, Output
 from onespace.errors import ModelError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from onespace.types import Head
 
 GRAPHS = ("text", "image", "pair")
 """``text.onnx`` takes ids and mask; ``image.onnx`` takes pixels too, or alone in a dual encoder, which may have
@@ -29,10 +28,11 @@ WEIGHTS = "weights.bin"
 VERSION = "1"
 """Version of the folder's layout, held in each graph under `VERSION_KEY`."""
 VERSION_KEY = "onespace_export"
-OUTPUTS: dict[str, tuple[str, ...]] = {
+OUTPUTS: dict[Output, tuple[str, ...]] = {
     "dense": ("dense",),
     "sparse": ("weights", "terms"),
     "multi": ("multi", "multi_mask"),
+    "states": ("states",),
 }
 """Names of the outputs that belong to each head."""
 
@@ -54,7 +54,7 @@ class OnnxEngine:
                 f"{self.folder} has none of {', '.join(self._file(g).name for g in GRAPHS)}. Export again."
             )
 
-    def run(self, batch: Batch, heads: Collection[Head]) -> dict[str, np.ndarray]:
+    def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
         """See `onespace.engines.Engine`."""
         import onnxruntime as ort
 

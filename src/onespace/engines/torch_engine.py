@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from onespace.engines import Batch
+from onespace.engines import Batch, Output
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from onespace.types import Head
 
 
 class TorchEngine:
@@ -24,7 +23,7 @@ class TorchEngine:
         self.module = module.eval().to(self.device, dtype)
         self.dtype = dtype
 
-    def run(self, batch: Batch, heads: Collection[Head]) -> dict[str, np.ndarray]:
+    def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
         """See `onespace.engines.Engine`."""
         ids, mask, pixels = (None if a is None else torch.from_numpy(a) for a in (batch.ids, batch.mask, batch.pixels))
         if pixels is not None:

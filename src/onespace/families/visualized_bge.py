@@ -11,7 +11,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from onespace import registry
 from onespace.errors import CheckpointError, ModelError
@@ -62,12 +62,15 @@ UNUSED = {
 EVA02_HEAD_WIDTH = 64
 """Of every published EVA02 tower; stored rotary tables say it too, and are believed first."""
 
+Rotary = Literal["float32", "float16", "bfloat16"]
+
 log = logging.getLogger(__name__)
 
 
 def matches(source: Source) -> bool:
     """Whether the weights hold an image tower beside a BGE text tower."""
-    if source.weights is None and not any(source.folder.glob("*.pth")):
+    kinds = ("*.pth", "*.safetensors") if source.model_type in bert_layout.POSITION_RULES else ("*.pth",)
+    if source.weights is None and not any(any(source.folder.glob(kind)) for kind in kinds):
         return False
     return "visual_proj.weight" in source.tensors
 
@@ -185,7 +188,8 @@ def image_spec(tensors: Mapping[str, Tensor], *, where: str) -> ImageSpec:
         hidden = shapes["blocks.0.mlp.w1.weight"][0]
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(f"{where}: the image tower isn't an EVA02 ({error!r}). Is the file whole?") from error
-    head_width = shapes.get("rope.freqs_cos", (patches, EVA02_HEAD_WIDTH))[-1]
+    table = tensors.get(f"{visual}rope.freqs_cos")
+    head_width = EVA02_HEAD_WIDTH if table is None else table.shape[-1]
     if isqrt(patches) ** 2 != patches or width % head_width:
         raise CheckpointError(f"{where}: {patches} patches of width {width} don't make a square EVA02 tower.")
     return ImageSpec(
@@ -196,7 +200,14 @@ def image_spec(tensors: Mapping[str, Tensor], *, where: str) -> ImageSpec:
         layers=len({k.split(".")[1] for k in shapes if k.startswith("blocks.")}),
         heads=width // head_width,
         hidden=hidden,
+        rotary="float32" if table is None else rounding(table),
     )
+
+
+def rounding(table: Tensor) -> Rotary:
+    """What a stored rotary table was rounded to: the reference reads the tables from the file, with what they lost."""
+    name = str(table.dtype).removeprefix("torch.")
+    return cast(Rotary, name) if name in ("float16", "bfloat16") else "float32"
 
 
 def tiny() -> Encoder:

@@ -121,6 +121,11 @@ class Tokenizer:
         """V, with the special tokens."""
         return self._plain.get_vocab_size()
 
+    @property
+    def specials(self) -> tuple[int, int]:
+        """How many special tokens stand before a text, and how many behind it."""
+        return self._before, self._after
+
     @cached_property
     def cls(self) -> int:
         """The id that opens every text. Raises `ModelError` when texts are opened by none."""

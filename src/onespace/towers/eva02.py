@@ -1,6 +1,7 @@
 """EVA02-CLIP's image tower (Fang et al. 2023; Sun et al. 2023, EVA-CLIP): rotary positions, SwiGLU, extra norms.
 
-The tokens leave BEFORE the final norm, as Visualized-BGE reads them. The rotary tables are made here, not loaded.
+The tokens leave BEFORE the final norm, as Visualized-BGE reads them. The rotary tables are made here, not loaded, and
+rounded as those in the file were.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Eva02Tower(nn.Module):
         self.cls = nn.Parameter(torch.zeros(1, 1, spec.width))
         self.positions = nn.Parameter(torch.randn(1, 1 + spec.tokens, spec.width) * 0.02)
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
-        cos, sin = rotary_tables(spec.grid, spec.width // spec.heads)
+        tables = rotary_tables(spec.grid, spec.width // spec.heads)
+        cos, sin = (table.to(getattr(torch, spec.rotary)).float() for table in tables)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 

@@ -29,11 +29,10 @@ class TextEmbedding(nn.Module):
         return self.norm(tokens + self.positions(positions))  # (N, P, D)
 
     def own_positions(self, mask: Tensor) -> Tensor:
-        """Position ids of a text that stands alone: mask (N, L) bool -> (N, L)."""
-        steps = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        """Position ids of a text that stands alone: mask (N, L) bool, False at padding -> (N, L)."""
         if self.spec.position_rule == "absolute":
-            return steps
-        return torch.where(mask, steps + self.spec.pad + 1, self.spec.pad)
+            return torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        return torch.where(mask, mask.cumsum(1) + self.spec.pad, self.spec.pad)
 
 
 class Block(nn.Module):
@@ -69,5 +68,9 @@ class TextTower(nn.Module):
         return x
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """A text alone: ids (N, L), mask (N, L) bool -> (N, L, D)."""
-        return self.encode(self.embed(ids, self.embed.own_positions(mask)), mask)
+        """A text alone: ids (N, L), mask (N, L) bool -> (N, L, D).
+
+        As in the reference, a ``<pad>`` that the text itself spells is seen, and yet takes no place.
+        """
+        positions = self.embed.own_positions(mask & (ids != self.embed.spec.pad))
+        return self.encode(self.embed(ids, positions), mask)

@@ -11,6 +11,7 @@ from math import log2
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from onespace.spec import ImageSpec, TextSpec
 from onespace.towers.attention import Attention, activation
@@ -44,18 +45,32 @@ class VisionTower(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
 
-    def forward(self, pixels: Tensor, keep: Tensor | None = None) -> Tensor:
-        """pixels (N, 3, S, S) -> patch tokens (N, P, D), row by row.
-
-        ``keep`` (N, P') int64 names the patches that are kept while training (Li et al. 2022, "Scaling
-        language-image pre-training via masking"); the result is then (N, P', D).
-        """
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels (N, 3, S, S) -> patch tokens (N, P, D), row by row."""
         x = self.stem(pixels).flatten(2).transpose(1, 2) + self.positions  # (N, P, D)
-        if keep is not None:
-            x = x.gather(1, keep[:, :, None].expand(-1, -1, x.shape[-1]))  # (N, P', D)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation that computes in float32 whatever the weights are (Ioffe and Szegedy 2015)."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        weight, bias = self.weight.float(), self.bias.float()
+        y = F.batch_norm(x.float(), self.running_mean, self.running_var, weight, bias, self.training, 0.1, 1e-5)
+        return y.to(x.dtype)
 
 
 def conv_stem(spec: ImageSpec) -> nn.Sequential:
@@ -68,5 +83,5 @@ def conv_stem(spec: ImageSpec) -> nn.Sequential:
     widths = [3] + [max(32, spec.width >> (steps - 1 - i)) for i in range(steps)]
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(1, after), nn.GELU()]
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), BatchNorm(after), nn.GELU()]
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], spec.width, 1))

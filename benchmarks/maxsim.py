@@ -1,0 +1,93 @@
+"""MaxSim over ragged documents against the padded einsum that is usually written, in the same run on one thread.
+
+    python benchmarks/maxsim.py [DOCUMENTS]
+
+Both give the mean over 16 query tokens of the best product; lengths are log-normal, 55 tokens on average, 512 at most.
+The einsum goes through the documents in blocks of 500, padded to the longest of all and masked with -inf; it is timed
+with and without ``optimize=True`` (BLAS), and the faster counts. Exits with 1 below a ratio of 5 or above 1e-5.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from onespace.embeddings import Ragged
+from onespace.score import maxsim
+
+TOKENS, WIDTH, BLOCK = 16, 64, 500
+
+
+@dataclass(frozen=True)
+class Result:
+    """Processor seconds of the best of three runs each, and the largest difference of two scores."""
+
+    ours: float
+    einsum: float
+    blas: float
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        return min(self.einsum, self.blas) / self.ours
+
+
+def ragged(counts: np.ndarray, seed: int) -> Ragged:
+    values = np.random.default_rng(seed).standard_normal((int(counts.sum()), WIDTH)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    return Ragged(values, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def padded(query: np.ndarray, documents: Ragged, *, optimize: bool) -> np.ndarray:
+    """Scores (M,) of one query by a masked einsum over padded blocks."""
+    longest = int(documents.counts.max())
+    scores = []
+    for start in range(0, len(documents), BLOCK):
+        block = documents[start : start + BLOCK]
+        mask = np.arange(longest) < block.counts[:, None]  # (B, T)
+        rows = np.zeros((*mask.shape, WIDTH), np.float32)
+        rows[mask] = block.values
+        products = np.einsum("qd,btd->bqt", query, rows, optimize=optimize)
+        products = np.where(mask[:, None], products, -np.inf)
+        scores.append(products.max(2).mean(1))
+    return np.concatenate(scores)
+
+
+def best(run: Callable[[], np.ndarray], times: int = 3) -> tuple[float, np.ndarray]:
+    seconds = []
+    for _ in range(times):
+        start = time.process_time()
+        out = run()
+        seconds.append(time.process_time() - start)
+    return min(seconds), out
+
+
+def measure(documents: int, *, longest: int = 512, times: int = 3) -> Result:
+    counts = np.random.default_rng(0).lognormal(np.log(longest) - 2.5, 0.8, documents).astype(int).clip(4, longest)
+    found, asked = ragged(counts, 1), ragged(np.array([TOKENS]), 2)
+    ours, scores = best(lambda: maxsim(asked, found)[0], times)
+    einsum, wanted = best(lambda: padded(asked[0], found, optimize=False), times)
+    blas, _ = best(lambda: padded(asked[0], found, optimize=True), times)
+    return Result(ours, einsum, blas, float(np.abs(scores - wanted).max()))
+
+
+def main(documents: int) -> int:
+    result = measure(documents)
+    print(f"{documents} ragged documents, one query of {TOKENS} tokens, width {WIDTH}")
+    print(f"onespace.maxsim       {result.ours:8.4f} s")
+    print(f"padded einsum         {result.einsum:8.4f} s")
+    print(f"padded einsum, BLAS   {result.blas:8.4f} s")
+    print(f"ratio {result.ratio:.1f} to the faster einsum; largest difference {result.difference:.1e}")
+    return 0 if result.ratio >= 5 and result.difference <= 1e-5 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))
