@@ -210,7 +210,7 @@ def test_cropping_is_told_and_another_fit_is_another_encoder(
         e = cropping.encode(pictures)
     assert "3 x picture cropped (first: item 0)" in caplog.text
     assert np.abs(np.asarray(e.dense) - tiny_encoder.encode(pictures).dense).max() > 1e-3
-    with pytest.raises(InputError, match="fit='cover'.*crop, pad, squash, tile"):
+    with pytest.raises(InputError, match=r"fit='cover'.*crop, pad, squash, tile"):
         tiny_encoder.with_fit("cover")  # type: ignore[arg-type]
 
 

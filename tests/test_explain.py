@@ -10,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
+import onespace
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.encoder import Encoder
 from onespace.errors import InputError
 from onespace.explain import SHARES, Explanation, Field, explain, leave_one_out, name_tokens
 from onespace.fairness import Calibration
-from onespace.families import FAMILIES
+from onespace.families import FAMILIES, SHIPPED
 from onespace.score import NO_ROWS, similarity
+from onespace.search import rank
 from onespace.types import HEADS, MODALITIES, Item, Metric, Modality, Pair
+
+shipped = pytest.mark.skipif(not (SHIPPED / "onespace.json").exists(), reason="the shipped model isn't in this tree")
 
 METRICS: tuple[Metric, ...] = tuple(SHARES)
 VOCAB, WIDTH = 12, 4
@@ -163,6 +167,17 @@ def test_leaving_out_finds_the_place_that_matters(tiny_encoder: Encoder) -> None
     assert abs(losses[0, 0, 32, 32]) < 1e-6 < abs(losses[32, 0, 64, 32])
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_leaving_out_of_an_item_in_parts_explains_its_best(tiny_encoder: Encoder, metric: Metric) -> None:
+    tiled = tiny_encoder.with_fit("tile")
+    noise = np.random.default_rng(0).integers(0, 256, (96, 320, 3), dtype=np.uint8)
+    picture = PILImage.fromarray(noise)
+    query, found = tiled.encode("whale"), tiled.encode(picture)
+    assert len(found) > 1
+    why = leave_one_out(tiled, query, 0, picture, metric=metric, cells=3)
+    adds_up(why, rank(query, found, metric=metric)[0][0].score)
+
+
 def test_leaving_out_a_word_gives_its_span(tiny_encoder: Encoder) -> None:
     query = tiny_encoder.encode("whale")
     why = leave_one_out(tiny_encoder, query, 0, "the whale", metric="maxsim")
@@ -221,3 +236,22 @@ def test_what_cannot_be_explained_is_refused(tiny_encoder: Encoder, pictures: li
         explain(e, 0, e, 0, metric="lexical")
     with pytest.raises(InputError, match="cells=0 must be at least 1"):
         leave_one_out(tiny_encoder, e, 0, pictures[0], cells=0)
+
+
+@shipped
+def test_the_shipped_model_finds_the_thing_beside_another() -> None:
+    """A whale and a bicycle side by side, 512 pixels each: the nearest place lies on the side of the thing asked for."""
+    folder = SHIPPED.parent / "demo"
+    board = PILImage.new("RGB", (1024, 512), "white")
+    for name, left in (("whale", 0), ("bicycle", 512)):
+        with PILImage.open(folder / f"{name}.png") as picture:
+            board.paste(picture.convert("RGB").resize((512, 512)), (left, 0))
+    model = onespace.load()
+    asked, found = model.encode(["a whale", "a bicycle"], role="query"), model.encode(board)
+    middles = []
+    for q in (0, 1):
+        why = explain(asked, q, found, 0, metric="blend")
+        adds_up(why, similarity(asked, found, metric="blend")[q, 0])
+        assert why.field is not None
+        middles.append((why.field.best[0] + why.field.best[2]) / 2)
+    assert middles[0] < 512 < middles[1]

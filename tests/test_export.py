@@ -19,6 +19,7 @@ from onespace.engines.onnx_engine import OnnxEngine, cores
 from onespace.errors import InputError, ModelError
 from onespace.export import Exported, Precision, export_onnx, finish, trace
 from onespace.exported import open_exported
+from onespace.passages import Chunking
 from onespace.spec import TextSpec
 from onespace.types import Item, Pair
 
@@ -222,3 +223,12 @@ def test_what_cannot_be_exported_is_refused(exported: Exported, tiny_encoder: En
 
 def test_threads_are_at_least_one() -> None:
     assert cores() >= 1
+
+
+def test_late_passages_come_out_of_the_graph_too(tiny_encoder: Encoder, exported: Exported) -> None:
+    chunking = Chunking("tokens", 5, late=True)
+    wanted, got = (m.encode_passages(TEXTS, chunking=chunking) for m in (tiny_encoder, open_exported(exported.folder)))
+    np.testing.assert_allclose(got.dense, wanted.dense, atol=1e-5)
+    assert wanted.multi is not None
+    assert got.multi is not None
+    np.testing.assert_allclose(got.multi.values, wanted.multi.values, atol=1e-5)

@@ -151,11 +151,8 @@ def test_both_of_two_overlapping_drawings_are_found_where_they_are() -> None:
         hits = [
             next((h for h in hits if h.item == i // 2), None) for i, hits in enumerate(rank(queries, documents, k=3))
         ]
-        placed = [
-            overlap(h.box, scenes[i // 2].truth[i % 2])
-            for i, h in enumerate(hits)
-            if h is not None and h.box is not None
-        ]
+        truth = [scenes[i // 2].truth[i % 2] for i in range(len(hits))]
+        placed = [overlap(h.box, box) for h, box in zip(hits, truth, strict=True) if h is not None and h.box]
         return sum(h is not None for h in hits) / len(hits), placed
 
     tiled, placed = found(model.with_fit("tile").encode(items))

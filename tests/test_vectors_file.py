@@ -180,3 +180,10 @@ def test_parquet_without_pyarrow(tmp_path: Path, tiny_encoder: Encoder, monkeypa
     monkeypatch.setattr(vectors_format, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"onespace\[parquet\]"):
         encode_to_file(tiny_encoder, until([], 0), tmp_path / "v.parquet")
+
+
+def test_items_in_parts_are_refused(tmp_path: Path, tiny_encoder: Encoder, records: list[Record]) -> None:
+    with pytest.raises(InputError, match="a row an item"):
+        encode_to_file(tiny_encoder.with_fit("tile"), records, tmp_path / "v.npz")
+    with pytest.raises(InputError, match="a row an item"):
+        encode_to_file(tiny_encoder, records, tmp_path / "v.npz", plan=Plan(on_loss="chunk"))

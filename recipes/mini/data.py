@@ -75,11 +75,15 @@ class Corpus:
             flags[start : start + 512] = (block[..., :3].max(-1) * (block[..., 3] > 128)).max((1, 2)) < 40
         return flags
 
-    def draw_concepts(self, rng: np.random.Generator, count: int) -> list[Concept]:
+    def draw_concepts(self, rng: np.random.Generator, count: int, *, known: int | None = None) -> list[Concept]:
         """``count`` different concepts: an eighth icons, the rest emoji, half of which are runs of neighbours.
 
-        Neighbours in code point order are each other's hardest negatives (clock faces, flags, faces).
+        Neighbours in code point order are each other's hardest negatives (clock faces, flags, faces). While only
+        ``known`` emoji take part, they are a fixed random choice, without icons.
         """
+        if known is not None and known < len(self.emoji):
+            active = np.random.default_rng(0).permutation(len(self.emoji))[: max(known, count)]
+            return [self.emoji[int(i)] for i in rng.choice(active, count, replace=False)]
         icons = rng.choice(len(self.icons), count // 8, replace=False)
         wanted = count - len(icons)
         chosen: dict[int, None] = {}

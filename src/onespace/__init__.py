@@ -18,6 +18,7 @@ from onespace.types import Image, Pair, Receipt
 if TYPE_CHECKING:
     from onespace.embeddings import Embeddings, Ragged, Sparse
     from onespace.encoder import Encoder
+    from onespace.fairness import Calibration
     from onespace.families import load
     from onespace.forms import Compact, Form
     from onespace.parts import Parts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Calibration",
     "Chunking",
     "Compact",
     "Embeddings",
@@ -48,6 +50,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Calibration": "onespace.fairness",
     "rank": "onespace.search",
     "Tiling": "onespace.prepare.cells",
     "Parts": "onespace.parts",

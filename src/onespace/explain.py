@@ -122,12 +122,12 @@ class Explanation:
     def calibrated(self, calibration: Calibration, *, query: Modality, document: Modality) -> Explanation:
         """The explanation of the score that ``fair`` gives for these two kinds of item.
 
-        Every part is divided by the spread of chance scores, and one more part takes their mean away.
+        Every part is stretched by the scale, and one more part takes the centre away.
         """
-        mean, spread = calibration.chance(query, document, self.metric, self.weights)
-        parts = [replace(part, score=part.score / spread) for part in self.parts]
-        offset = Part(_share(self.metric), "offset", -mean / spread)
-        return replace(self, score=(self.score - mean) / spread, parts=(*parts, offset))
+        centre, scale = calibration.line(query, document, self.metric, self.weights)
+        parts = [replace(part, score=part.score * scale) for part in self.parts]
+        offset = Part(_share(self.metric), "offset", -centre * scale)
+        return replace(self, score=(self.score - centre) * scale, parts=(*parts, offset))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what a part doesn't have is left out."""
@@ -211,6 +211,9 @@ def leave_one_out(
     changed, places = without_each(item, encoder.spec.pixels, cells)
     found = encoder.encode([item, *changed], heads=SHARES[metric], on_loss="ignore")
     scores = similarity(queries[q_row], found, metric=metric)[0].astype(np.float64)
+    if found.parts is not None:  # an item in parts counts with its best
+        best = np.minimum if metric == "euclidean" else np.maximum
+        scores = best.reduceat(scores, np.searchsorted(found.parts.owner, np.arange(found.items)))
     head = _share(metric)
     parts = [
         Part(
@@ -237,8 +240,8 @@ def name_tokens(
 ) -> Explanation:
     """Writes the text and the span of every matched text token into the parts; the items are those that were encoded.
 
-    Without ``query`` or ``document`` that side stays as it is. A term of the sparse head gets the span of its first
-    token in the document's text.
+    Without ``query`` or ``document`` that side stays as it is; for a row that holds a passage, the document is that
+    passage. A term of the sparse head gets the span of its first token.
     """
     asked = _words(encoder, query, encoder.spec.query_prefix)
     met = _words(encoder, document, encoder.spec.document_prefix)
@@ -320,6 +323,9 @@ def _brightest(boxes: np.ndarray, values: np.ndarray, picture: np.ndarray) -> Fi
 def _pictures(document: Embeddings) -> np.ndarray:
     """Which picture each row of ``multi`` belongs to, (T,); image tokens stand first, as many for each picture."""
     rows = int(document.multi.counts[0]) if document.multi else 0
+    if document.parts is not None and document.parts.kind[0] == "cell":
+        which = document.parts.pictures
+        return np.full(rows, 0 if which is None else which[0], np.int64)
     receipt = document.receipts[0] if document.receipts else None
     several = len(receipt.pictures) if receipt else 0
     text = max(receipt.tokens_used, 2) - 1 if receipt else 0  # without CLS; a picture alone still has SEP

@@ -65,7 +65,7 @@ def salvage(
 
     run(0, len(items))
     parts = [e for _, e in found if len(e)] or [none]
-    kept = tuple(i for start, e in found for i in range(start, start + len(e)))
+    kept = tuple(i for start, e in found for i in range(start, start + e.items))
     return Salvage(Embeddings.concatenate(parts), kept, tuple(broken))
 
 

@@ -45,8 +45,9 @@ def similarity(
     multi in ``blend``, which divides by their sum; a head of weight 0 isn't needed.
 
     ``fair=True`` makes the scores of texts, pictures and pairs comparable, so that they can be ranked in one list: the
-    result is how many standard deviations a score lies above those of unrelated items of the same two kinds. It takes
-    the calibration that comes with the model; ``fair=Calibration.measure(...)`` takes one of your own.
+    result is how sure it is that two items belong together, 0 being as likely as not, and larger is nearer under every
+    metric (see `onespace.fairness`). It takes the calibration that comes with the model;
+    ``fair=Calibration.measure(...)`` takes one of your own.
 
     Raises:
         InputError: an unknown metric, a head that wasn't encoded, different models, widths that differ, or no

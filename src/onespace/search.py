@@ -8,6 +8,7 @@ import numpy as np
 
 from onespace.embeddings import Embeddings
 from onespace.errors import InputError
+from onespace.fairness import Calibration
 from onespace.parts import Parts
 from onespace.score import BLEND, similarity
 from onespace.types import Box, Metric
@@ -53,12 +54,13 @@ def rank(
     k: int = 10,
     metric: Metric = "cosine",
     weights: tuple[float, float, float] = BLEND,
+    fair: bool | Calibration = False,
 ) -> list[list[Hit]]:
     """The k best documents of each query, best first: a list for each item of ``queries``.
 
     An item in parts counts with its best part, in the queries as in the documents. Of equal scores the earlier item,
-    and the earlier part, stands first. ``euclidean`` is a distance, so its best is the smallest; ``weights`` are those
-    of `similarity`.
+    and the earlier part, stands first. ``euclidean`` is a distance, so its best is the smallest (unless ``fair``); ``weights`` and
+    ``fair`` are those of `similarity`.
 
     Raises:
         InputError: ``k`` below 1, or what `similarity` refuses.
@@ -67,7 +69,7 @@ def rank(
         raise InputError(f"k={k!r} must be at least 1.")
     asked = queries.parts or Parts.whole(len(queries))
     held = documents.parts or Parts.whole(len(documents))
-    sign = -1 if metric == "euclidean" else 1
+    sign = -1 if metric == "euclidean" and not fair else 1
     order = np.argsort(held.owner, kind="stable")  # rows of one item side by side
     starts = np.searchsorted(held.owner[order], np.arange(held.items))
     hits: list[list[Hit]] = []
@@ -75,7 +77,7 @@ def rank(
     edges = np.searchsorted(asked.owner[by_query], np.arange(asked.items + 1))
     for first, last in _runs(edges, max(1, SCORES // max(1, len(documents)))):
         rows = by_query[edges[first] : edges[last]]
-        scores = sign * similarity(queries[rows], documents, metric=metric, weights=weights)
+        scores = sign * similarity(queries[rows], documents, metric=metric, weights=weights, fair=fair)
         for query in range(first, last):
             own = scores[edges[query] - edges[first] : edges[query + 1] - edges[first]]  # (its parts, M)
             best = own.max(0)

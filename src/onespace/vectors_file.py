@@ -84,6 +84,8 @@ def encode_to_file(
     """
     out, plan = Path(out), plan or Plan()
     check_format(out)
+    if model.tiling is not None or plan.on_loss in ("chunk", "tile"):
+        raise InputError("a file of vectors has a row an item, so items can't be split here. Use Embeddings.save.")
     folder = out.with_name(out.name + ".partial")
     _start(folder, model, plan)
     rows = resumed = seen = lossy = 0

@@ -203,6 +203,7 @@ def test_the_config_may_stand_elsewhere(base: Visualized_BGE) -> None:
     ("given", "message"),
     [
         ({}, "neither image nor text"),
+        ({"text": 5}, "text is a int. Pass a str"),
         ({"text": ["a", Path("b")]}, r"text 1 is a .*Path\. Pass a str"),
         ({"text": None, "image": [None]}, "item 0 is a None"),
         ({"text": ["a", "b"], "image": [b"1", b"2", b"3"]}, "3 pictures and 2 texts don't pair up"),

@@ -5,7 +5,7 @@ from onespace.compat.visual_bge import Visualized_BGE       # was: from visual_b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import IO, TypeAlias, cast
@@ -183,6 +183,8 @@ class TensorTokenizer:
 
 
 def _texts(texts: str | Sequence[str]) -> list[str]:
+    if not isinstance(texts, Iterable):
+        raise InputError(f"text is a {type(texts).__name__}. Pass a str, or a list of them.")
     texts = [texts] if isinstance(texts, str) else list(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str):

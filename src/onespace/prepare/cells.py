@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 from PIL import Image as PILImage
+from PIL import ImageChops
 
 from onespace.errors import InputError
 from onespace.parts import Part
@@ -30,7 +31,7 @@ ALIKE = 16
 """Cells are nearly the same when their 16 x 16 thumbnails differ nowhere by more than this..."""
 SAME_PLACE = 0.9
 """...or when their boxes have at least this share in common (intersection over union)."""
-LOOK = 2048
+LOOK = 1024
 """Blankness is judged on the picture reduced by a whole factor to at most this many pixels a side."""
 
 Square: TypeAlias = tuple[int, int, int, int]
@@ -136,21 +137,24 @@ class _Seen:
 
     def __init__(self, picture: PILImage.Image) -> None:
         self.picture = picture
-        self.values = np.asarray(picture, np.int16)  # (height, width, 3)
-        v = self.values
-        border = np.concatenate([v[0], v[-1], v[:, 0], v[:, -1]])
-        self.plain = _range(border) <= FLAT
-        middle = (border.min(0) + border.max(0)) // 2
-        self.marked = (
-            (np.abs(v - middle) > FLAT).any(-1) if self.plain else np.ones(v.shape[:2], bool)
-        )  # (height, width)
+        values = np.asarray(picture)  # (height, width, 3)
+        border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+        low, high = border.min(0), border.max(0)
+        self.plain = bool((high - low <= FLAT).all())
+        self.marked: np.ndarray = np.ones(values.shape[:2], bool)  # (height, width)
+        if self.plain:
+            ground = PILImage.new(
+                "RGB", picture.size, tuple((int(a) + int(b)) // 2 for a, b in zip(low, high, strict=True))
+            )
+            self.marked = (np.asarray(ImageChops.difference(picture, ground)) > FLAT).any(-1)
 
     def trim(self, square: Square) -> Square | None:
         """A box without its blank margins; None when all of it is blank."""
+        if not self.plain:
+            extrema = self.picture.crop(square).getextrema()
+            return square if any(high - low > FLAT for low, high in extrema) else None  # type: ignore[misc]
         x0, y0, x1, y1 = square
         marked = self.marked[y0:y1, x0:x1]
-        if not self.plain:
-            return square if _range(self.values[y0:y1, x0:x1].reshape(-1, 3)) > FLAT else None
         columns, rows = np.flatnonzero(marked.any(0)), np.flatnonzero(marked.any(1))
         if not len(columns):
             return None
@@ -158,12 +162,10 @@ class _Seen:
 
     def prune(self, squares: Sequence[Square], *, overview: Square | None) -> list[Square]:
         """Leaves out cells that repeat the overview or an earlier cell, while no marked pixel loses its last cell."""
-        shown = np.zeros(self.marked.shape, np.int16)
-        for x0, y0, x1, y1 in squares:
-            shown[y0:y1, x0:x1] += 1
         kept = list(dict.fromkeys(squares))
-        for x0, y0, x1, y1 in (square for square in kept for _ in range(squares.count(square) - 1)):
-            shown[y0:y1, x0:x1] -= 1
+        shown = np.where(self.marked, np.int16(0), np.int16(len(kept)))  # cells that show a pixel; blank ones need none
+        for x0, y0, x1, y1 in kept:
+            shown[y0:y1, x0:x1] += 1
         faces = {square: self._thumbnail(square) for square in kept}
         whole = None if overview is None else self._thumbnail(overview)
         for i in range(len(kept) - 1, -1, -1):
@@ -173,7 +175,7 @@ class _Seen:
             if not repeats_overview:
                 if not any(_alike(square, other, faces[square], faces[other]) for other in kept[:i]):
                     continue
-                if (shown[y0:y1, x0:x1][self.marked[y0:y1, x0:x1]] < 2).any():
+                if shown[y0:y1, x0:x1].min() < 2:
                     continue
             shown[y0:y1, x0:x1] -= 1
             del kept[i]
@@ -233,7 +235,3 @@ def _common(a: Square, b: Square) -> float:
     width, height = (max(0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
     areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (a, b)]
     return width * height / (sum(areas) - width * height)
-
-
-def _range(values: np.ndarray) -> int:
-    return int((values.max(0) - values.min(0)).max())
