@@ -2,11 +2,12 @@
 # test   everything that CI runs
 # check  what must be green before a commit
 # bench  speed against peers, in the same run
+# evaluate-mini  the model card, from a clean state
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.onespace
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench evaluate-mini clean
 
 demo: $(STAMP)-base
 	$(BIN)/onespace demo --out demo-output
@@ -22,6 +23,14 @@ check: $(STAMP)-test
 
 bench: $(STAMP)-test
 	$(BIN)/python -m benchmarks
+
+# Fetches the pinned drawings and names, renders them, measures the shipped model and writes docs/model-card.md.
+evaluate-mini: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[recipes]'
+	$(BIN)/python -m recipes.mini.fetch
+	$(BIN)/python -m recipes.mini.texts
+	$(BIN)/python -m recipes.mini.render
+	$(BIN)/python -m recipes.mini.card
 
 clean:
 	rm -rf .venv build dist demo-output

@@ -14,7 +14,7 @@ LAYERS = (
     ("errors", "types"),
     ("spec", "registry", "parts", "embeddings", "quantise", "pooling", "fairness", "score", "torch_file", "progress"),
     ("prepare", "towers", "heads", "fuse"),
-    ("model", "dual", "engines", "checkpoint", "passages", "batches", "call", "onnx_weights"),
+    ("model", "dual", "engines", "checkpoint", "passages", "batches", "call", "onnx_attention", "onnx_weights"),
     ("encoder", "exported"),
     ("hub", "families", "search", "forms", "contract", "salvage", "records", "plot", "vectors_format")
     + ("leaving", "explain", "explain_view", "explain_page"),

@@ -240,7 +240,7 @@ def test_what_cannot_be_explained_is_refused(tiny_encoder: Encoder, pictures: li
 
 @shipped
 def test_the_shipped_model_finds_the_thing_beside_another() -> None:
-    """A whale and a bicycle side by side, 512 pixels each: the nearest place lies on the side of the thing asked for."""
+    """A whale beside a bicycle, 512 pixels each: the nearest place lies on the side of the thing asked for."""
     folder = SHIPPED.parent / "demo"
     board = PILImage.new("RGB", (1024, 512), "white")
     for name, left in (("whale", 0), ("bicycle", 512)):

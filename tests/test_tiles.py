@@ -20,6 +20,7 @@ from onespace.engines import Batch, Output
 from onespace.errors import InputError, LossError
 from onespace.prepare.cells import Tiling
 from onespace.search import rank
+from onespace.spec import PixelSpec
 from onespace.types import Item, Pair
 
 DRAWINGS = Path(__file__).parent / "data" / "drawings"
@@ -136,6 +137,10 @@ def test_another_fit_ends_tiling(tiny_encoder: Encoder) -> None:
     nothing = tiling.encode([])
     assert (len(nothing), nothing.items) == (0, 0)
     assert nothing.parts is not None
+    spec = tiny_spec(pixels=PixelSpec(size=32, fit="tile"))
+    said = Encoder(spec, tiling.tokenizer, tiling.engine)
+    assert said.tiling == Tiling()
+    assert said.with_fit("pad").tiling is None
     with pytest.raises(InputError, match="tiling goes with fit='tile'"):
         tiny_encoder.with_fit("pad", tiling=Tiling())
 

@@ -21,11 +21,16 @@ CHANGED = 0.3
 
 
 def known_at(step: int) -> int:
-    """Emoji that take part at a step: 120 at first, twice as many every 250 steps.
+    """Emoji that take part at a step: 100 at first, then twice as many every 200 steps.
 
-    With few things a first eye for shapes forms within minutes; with all at once it doesn't form for an hour.
+    With few things a first eye for shapes forms within minutes; with all at once every picture lands in one place, and
+    stays there for an hour.
     """
-    return int(120 * 2 ** min(step / 250, 12))
+    return int(100 * 2 ** min(max(0, step - SEEING_STEPS) / 200, 12))
+
+
+SEEING_STEPS = 100
+"""First steps, in which the image tower learns alone."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Trains onespace-mini: `python -m recipes.mini.train --steps 2900`. Killed and started again, it goes on."""
+"""Trains onespace-mini: `python -m recipes.mini.train --steps 2200`. Killed and started again, it goes on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from onespace.model import FusedModel
 from onespace.spec import HeadSpec, ImageSpec, PixelSpec, Spec, TextSpec
 from onespace.train.loop import Schedule, Trainer
+from recipes.mini.batches import SEEING_STEPS
 from recipes.mini.data import Corpus
 from recipes.mini.evaluate import evaluate
 from recipes.mini.objective import SHORTER, Learner, objective
@@ -47,7 +48,7 @@ def spec(vocab: int) -> Spec:
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2900)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate, all patches")
@@ -74,11 +75,11 @@ def main() -> None:
     step_loss = objective(
         learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
         kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
-        pictures_only=lambda step: step < arguments.steps * 0.7 and step % 3 != 0,
+        pictures_only=lambda step: step < SEEING_STEPS or (step < arguments.steps * 0.7 and step % 3 != 0),
     )  # fmt: skip
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")
-    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=100, decay=arguments.decay)
+    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=50, decay=arguments.decay)
     trainer = Trainer(learner, step_loss, arguments.out, schedule)
     while trainer.step < arguments.steps:
         trainer.run(min(arguments.steps, (trainer.step // arguments.evaluate_every + 1) * arguments.evaluate_every))

@@ -60,7 +60,7 @@ class Encoder:
         self.spec = spec
         self.tokenizer = tokenizer
         self.engine = engine
-        self.tiling = tiling
+        self.tiling = tiling or (Tiling() if spec.pixels is not None and spec.pixels.fit == "tile" else None)
         """How every picture is cut into cells; None when pictures stay whole."""
 
     def __repr__(self) -> str:
@@ -134,7 +134,8 @@ class Encoder:
         """Encodes every text as its passages, a row each, with the characters that it holds in `Embeddings.parts`.
 
         Pictures and pairs stay whole (a pair's text that is too long goes on in windows). ``chunking`` is by default
-        `Chunking`'s: whole sentences, up to 256 tokens or what the model takes. The other arguments and errors are those of `encode`.
+        `Chunking`'s: whole sentences, up to 256 tokens or what the model takes. The other arguments and errors are
+        those of `encode`.
 
         Raises:
             MissingExtra: splitting by sentences or Markdown without the extra ``text``.

@@ -11,7 +11,7 @@ from typing import Literal
 from PIL import Image as PILImage
 
 from onespace.explain import Explanation, Field, Part, Share
-from onespace.explain_view import COLOURS, NAMES, fitted, label, listed, over_white, runs, veil
+from onespace.explain_view import COLOURS, NAMES, fitted, label, listed, meters, over_white, runs, veil
 
 
 def page(
@@ -90,12 +90,12 @@ def _figure(explanation: Explanation, k: int, picture: PILImage.Image) -> str:
 
 
 def _list(head: Share, parts: list[Part]) -> str:
-    most = max(abs(part.score) for part in parts) or 1
     lines = "".join(
         f"<tr><td>{escape(label(part))}</td>"
-        f'<td class="meter"><i style="width:{abs(part.score) / most:.1%};background:{COLOURS[head]}"></i></td>'
+        f'<td class="meter{" less" if part.score < 0 else ""}">'
+        f'<i style="width:{length:.1%};background:{COLOURS[head]}"></i></td>'
         f"<td>{part.score:+.5f}</td></tr>"
-        for part in parts
+        for part, length in zip(parts, meters(parts), strict=True)
     )
     return f'<h2 style="color:{COLOURS[head]}">{NAMES[head]}</h2><table>{lines}</table>'
 
@@ -136,6 +136,6 @@ mark{color:inherit;border-radius:4px;padding:1px 0}
 .minus{background:color-mix(in oklab,var(--minus) var(--n),transparent)}
 table{border-collapse:collapse;width:100%;table-layout:fixed;font-size:14px;font-variant-numeric:tabular-nums}
 td{padding:3px 10px 3px 0;border-top:1px solid var(--line)}td:last-child{text-align:right;padding:0}
-.meter{width:34%}td:last-child{width:24%}.meter i{display:block;height:8px;border-radius:3px}
+.meter{width:34%}td:last-child{width:24%}.less i{opacity:.35}.meter i{display:block;height:8px;border-radius:3px}
 code{font:13px ui-monospace,Menlo,Consolas,monospace}
 """

@@ -29,6 +29,8 @@ SIDE = 720
 """Longest side, in pixels, of a drawn picture."""
 LISTED = 8
 """Parts of one kind that a figure lists."""
+REMAINDERS = ("rest", "offset")
+"""Kinds of part that nothing in the document stands for."""
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------
@@ -176,11 +178,10 @@ def _column(axes: Any, explanation: Explanation, query: str, high: float) -> Non
             return
         axes.text(0, down, NAMES[head].upper(), fontsize=7.5, color=COLOURS[head], va="center", fontweight="bold")
         down += 0.25
-        most = max((abs(part.score) for part in parts), default=1) or 1
-        for part in parts[: min(LISTED, room - 1)]:
+        for part, length in list(zip(parts, meters(parts), strict=True))[: min(LISTED, room - 1)]:
             told, font = legible(label(part), part.kind)
             axes.text(0, down, told[:22], fontproperties=font, fontsize=9.5, color=INK, va="center")
-            _bar(axes, 0.42, down, 0.36 * abs(part.score) / most, COLOURS[head], alpha=1 if part.score >= 0 else 0.35)
+            _bar(axes, 0.42, down, 0.36 * length, COLOURS[head], alpha=1 if part.score >= 0 else 0.35)
             axes.text(1, down, f"{part.score:+.4f}", fontsize=8.5, color=INK, va="center", ha="right")
             down += 0.25
         room -= min(LISTED, len(parts)) + 2
@@ -279,12 +280,23 @@ def _place(part: Part) -> str:
 
 
 def listed(explanation: Explanation) -> dict[Share, list[Part]]:
-    """Parts under their heads, largest first; a whole vector is said by its share."""
+    """Parts under their heads, largest first, what is left over last; a whole vector is said by its share."""
     out: dict[Share, list[Part]] = {}
-    for part in sorted(explanation.parts, key=lambda part: -abs(part.score)):
+    for part in sorted(explanation.parts, key=lambda part: (part.kind in REMAINDERS, -abs(part.score))):
         if part.kind != "vector":
             out.setdefault(part.head, []).append(part)
     return out
+
+
+def meters(parts: list[Part]) -> list[float]:
+    """How long the bar of each part is, from 0 to 1; a remainder has none.
+
+    >>> meters([Part("dense", "cell", 0.25), Part("dense", "cell", -0.5), Part("dense", "rest", 9.0)])
+    [0.5, 1.0, 0.0]
+    """
+    sizes = [0.0 if part.kind in REMAINDERS else abs(part.score) for part in parts]
+    most = max(sizes, default=0.0) or 1.0
+    return [size / most for size in sizes]
 
 
 def rows(explanation: Explanation) -> list[tuple[str, str, str]]:

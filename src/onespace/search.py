@@ -59,8 +59,8 @@ def rank(
     """The k best documents of each query, best first: a list for each item of ``queries``.
 
     An item in parts counts with its best part, in the queries as in the documents. Of equal scores the earlier item,
-    and the earlier part, stands first. ``euclidean`` is a distance, so its best is the smallest (unless ``fair``); ``weights`` and
-    ``fair`` are those of `similarity`.
+    and the earlier part, stands first. ``euclidean`` is a distance, so its best is the smallest (unless ``fair``);
+    ``weights`` and ``fair`` are those of `similarity`.
 
     Raises:
         InputError: ``k`` below 1, or what `similarity` refuses.

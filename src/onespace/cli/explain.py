@@ -45,12 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """Explains, and prints the parts."""
     from onespace.errors import InputError
 
-    document: str | Path | Pair = _item(args.document)
-    query = _item(args.query)
-    if args.text is not None:
-        if isinstance(document, str):
-            raise InputError(f"--text belongs to a picture, but {args.document!r} is a text. Put them in one text.")
-        document = Pair(args.text, document)
+    thing, query = _item(args.document), _item(args.query)
+    if args.text is not None and isinstance(thing, str):
+        raise InputError(f"--text belongs to a picture, but {args.document!r} is a text. Put them in one text.")
+    document = thing if args.text is None or isinstance(thing, str) else Pair(args.text, thing)
     model = load_model(args)
     with losses_told_here():
         explanation = _explanation(model, query, document, args.metric, args.leave_out)

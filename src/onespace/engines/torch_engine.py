@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-
 class TorchEngine:
     """Holds a module in eval mode; gradients are never recorded."""
 

@@ -146,7 +146,7 @@ class _Seen:
             ground = PILImage.new(
                 "RGB", picture.size, tuple((int(a) + int(b)) // 2 for a, b in zip(low, high, strict=True))
             )
-            self.marked = (np.asarray(ImageChops.difference(picture, ground)) > FLAT).any(-1)
+            self.marked = np.asarray((np.asarray(ImageChops.difference(picture, ground)) > FLAT).any(-1))
 
     def trim(self, square: Square) -> Square | None:
         """A box without its blank margins; None when all of it is blank."""
