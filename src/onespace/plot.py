@@ -32,7 +32,7 @@ SIDE = 1216
 """About how wide the cells together are, in pixels, where there are many."""
 LONGEST_NAME = 230
 """Pixels; a longer name is cut."""
-PAD, GAP = 28, 10
+PAD, GAP, BAR = 28, 10, 21
 
 
 @dataclass(frozen=True)
@@ -153,22 +153,28 @@ def legible(text: str, fallback: str) -> tuple[str, Path | None]:
     return (kept if sum(map(str.isalnum, kept)) > 2 else fallback), None
 
 
+def font_for(text: str, size: float) -> ImageFont.FreeTypeFont:
+    """The font in which a `legible` text is drawn, of a size in pixels."""
+    return _font(legible(text, "")[1], size)
+
+
 @lru_cache(maxsize=64)
-def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font in which `legible` text is drawn, of a size in pixels."""
-    file = legible(text, "")[1]
-    return ImageFont.truetype(str(file), size) if file else ImageFont.load_default(size)
+def _font(file: Path | None, size: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.truetype(str(file), size) if file else ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise InputError("this Pillow was built without FreeType, so it can't write letters. Install it from a wheel.")
+    return font
 
 
 @lru_cache(maxsize=4096)
 def _has(file: Path | None, text: str) -> bool:
     """Whether the font draws each letter; a letter that it lacks looks like one that doesn't exist."""
-    font = ImageFont.truetype(str(file), 20) if file else ImageFont.load_default(20)
+    font = _font(file, 20)
     missing = _shape(font, "\uffff")
     return all(c == " " or (c.isprintable() and _shape(font, c) != missing) for c in set(text))
 
 
-def _shape(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, letter: str) -> tuple[tuple[int, ...], bytes]:
+def _shape(font: ImageFont.FreeTypeFont, letter: str) -> tuple[tuple[int, ...], bytes]:
     mask = font.getmask(letter)
     return mask.size, bytes(mask)
 
@@ -218,7 +224,8 @@ def heat_map(
     top = round(PAD + (36 if line else 0) + ((size if flat else longest) + GAP + cell + GAP if shown else 0))
     side = n * cell
     ends = _ends(matrix)
-    bar = 90 if ends[1] > ends[0] else 0
+    bar = 2 * GAP + BAR + max(_width(_said(end), 12) for end in ends) + _width("  near", 12)
+    bar = bar if ends[1] > ends[0] else 0
     wide = max(left + side + bar, PAD + _width(line, 20)) + PAD
     canvas = Canvas(wide, top + side + PAD)
     canvas.text((PAD, PAD + 8), line, size=20)
@@ -250,30 +257,35 @@ def _nearness(matrix: np.ndarray, distance: bool) -> np.ndarray:
 def _cells(canvas: Canvas, matrix: np.ndarray, left: int, top: int, cell: int, distance: bool) -> None:
     known = np.isfinite(matrix)
     rgb = ramp(np.where(known, _nearness(np.where(known, matrix, _ends(matrix)[0]), distance), 0))
-    rgb[~known] = (238, 240, 242)
+    rgb[~known] = ramp(np.zeros(1), (EMPTY, EMPTY))
     side = len(matrix) * cell
     if cell < 9:
         whole = Image.fromarray(rgb).resize((2 * side, 2 * side), Image.Resampling.NEAREST)
         canvas.image.paste(whole, (2 * left, 2 * top))
         return
     gap, radius = (2, min(6, cell / 12)) if cell > 24 else (1, 1)
-    told = np.char.mod("%.2f", np.round(matrix, 2) + 0.0)
-    size = min(18.0, 0.3 * cell, 0.3 * cell * (cell - 10) / max(_width(str(t), 0.3 * cell) for t in told.flat))
-    for (i, j), number in np.ndenumerate(told):
+    written = known & (len(matrix) <= MOST_NUMBERS)
+    widest = max((_width(_said(value), 0.3 * cell) for value in matrix[written]), default=0)
+    size = min(18.0, 0.3 * cell, 0.3 * cell * (cell - 10) / max(widest, 1))
+    for i, j in np.ndindex(matrix.shape):
         colour = "#" + bytes(rgb[i, j]).hex()
         x, y = left + j * cell, top + i * cell
         canvas.box((x + gap / 2, y + gap / 2, cell - gap, cell - gap), colour, radius=radius)
-        if len(matrix) <= MOST_NUMBERS and known[i, j]:
-            canvas.text((x + cell / 2, y + cell / 2), str(number), size=size, colour=readable(colour), side="m")
+        if written[i, j]:
+            canvas.text((x + cell / 2, y + cell / 2), _said(matrix[i, j]), size=size, colour=readable(colour), side="m")
+
+
+def _said(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:.2f}"  # never -0.00
 
 
 def readable(ground: str) -> str:
-    """The colour for letters on a ground: dark or white, whichever is read better.
+    """The colour for letters on a ground of `SCALE`: white, or dark where white's contrast is less than 4.
 
     >>> readable("#f6f7e0"), readable("#212b66")
     ('#05080c', '#ffffff')
     """
-    return max(("#05080c", "#ffffff"), key=lambda ink: contrast(ink, ground))
+    return "#ffffff" if contrast("#ffffff", ground) >= 4 else "#05080c"
 
 
 def _bar(canvas: Canvas, ends: tuple[float, float], left: int, top: int, side: int, distance: bool) -> None:
@@ -287,9 +299,8 @@ def _bar(canvas: Canvas, ends: tuple[float, float], left: int, top: int, side: i
         value = ends[0] + (share if distance else 1 - share) * (ends[1] - ends[0])
         note = {0: "  near", ticks - 1: "  far"}.get(step, "")
         at = top + 6 + share * (high - 12)
-        number = f"{round(value, 2) + 0.0:.2f}"
-        canvas.text((left + 21, at), number, size=12)
-        canvas.text((left + 21 + _width(number, 12), at), note, size=12, colour=FAINT)
+        canvas.text((left + BAR, at), _said(value), size=12)
+        canvas.text((left + BAR + _width(_said(value), 12), at), note, size=12, colour=FAINT)
 
 
 def _thumbnail(canvas: Canvas, mark: Mark, x: float, y: float, side: float) -> None:
@@ -310,9 +321,7 @@ def _sheet(canvas: Canvas, x: float, y: float, side: float) -> None:
     canvas.box((x, y, side, side), PAPER, edge=FAINT, radius=min(4, side / 8))
     for line, length in enumerate((0.64, 0.64, 0.4)):
         thick = 0.08 * side
-        canvas.box(
-            (x + 0.18 * side, y + (0.25 + 0.21 * line) * side, length * side, thick), INK, radius=thick / 2
-        )
+        canvas.box((x + 0.18 * side, y + (0.25 + 0.21 * line) * side, length * side, thick), INK, radius=thick / 2)
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onespace.errors import InputError
+from onespace.errors import InputError, MissingExtra
 from onespace.train.loop import read_log
 
 SKIPPED = ("step", "seconds")
@@ -15,8 +15,12 @@ def plot_log(folder: Path, target: Path) -> Path:
 
     Raises:
         InputError: there is no log, or it has no row yet.
+        MissingExtra: matplotlib isn't installed.
     """
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("drawing curves", "matplotlib", "train") from error
 
     rows = read_log(folder)
     if not rows:
