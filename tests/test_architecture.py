@@ -12,13 +12,12 @@ ROOT = Path(__file__).parents[1] / "src" / "onespace"
 
 LAYERS = (
     ("errors", "types"),
-    ("spec", "registry", "parts", "embeddings", "quantise", "pooling", "fairness", "score", "torch_file", "progress"),
+    ("spec", "registry", "parts", "embeddings", "fairness", "score", "torch_file", "progress"),
     ("prepare", "towers", "heads", "fuse"),
-    ("model", "dual", "engines", "checkpoint", "passages", "batches", "call", "onnx_attention", "onnx_weights"),
+    ("model", "dual", "engines", "checkpoint", "passages", "batches", "call"),
     ("encoder", "exported"),
-    ("hub", "families", "search", "forms", "contract", "salvage", "records", "plot", "vectors_format")
-    + ("leaving", "explain", "explain_view", "explain_page"),
-    ("compare", "plan", "vectors_file", "demo", "export", "train", "evaluate", "compat"),
+    ("hub", "families", "search", "contract", "plot", "files", "forms", "explain"),
+    ("compare", "demo", "export", "train", "evaluate", "compat"),
     ("cli", "__main__"),
 )
 """From the bottom up. A package is one entry; inside it, modules may import each other."""

@@ -14,7 +14,7 @@ from onespace import fairness
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.encoder import Encoder
 from onespace.errors import InputError
-from onespace.explain import SHARES
+from onespace.explain.explanation import SHARES
 from onespace.fairness import Calibration
 from onespace.families import SHIPPED
 from onespace.score import similarity

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onespace.errors import InputError
-from onespace.salvage import salvage
+from onespace.files.salvage import salvage
 from onespace.score import similarity
 from onespace.types import Head, Image, Item, Metric, Pair, Receipt
 

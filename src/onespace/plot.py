@@ -265,7 +265,7 @@ def _cells(canvas: Canvas, matrix: np.ndarray, left: int, top: int, cell: int, d
         return
     gap, radius = (2, min(6, cell / 12)) if cell > 24 else (1, 1)
     written = known & (len(matrix) <= MOST_NUMBERS)
-    widest = max((_width(_said(value), 0.3 * cell) for value in matrix[written]), default=0)
+    widest = max((_width(_said(value), 0.3 * cell) for value in matrix[written].tolist()), default=0)
     size = min(18.0, 0.3 * cell, 0.3 * cell * (cell - 10) / max(widest, 1))
     for i, j in np.ndindex(matrix.shape):
         colour = "#" + bytes(rgb[i, j]).hex()

@@ -10,7 +10,7 @@ from onespace.cli.options import Subparsers, add_model_options, command, load_mo
 from onespace.cli.output import emit_json, losses_told_here, note
 
 if TYPE_CHECKING:
-    from onespace.vectors_file import Progress
+    from onespace.files.vectors import Progress
 
 EXAMPLES = """
 onespace encode photos/ --out vectors.npz
@@ -52,8 +52,8 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encodes, then says what was written and what was not."""
-    from onespace.records import read_records
-    from onespace.vectors_file import Plan, encode_to_file
+    from onespace.files.records import read_records
+    from onespace.files.vectors import Plan, encode_to_file
 
     plan = Plan(heads=args.heads, role=args.role, on_loss=args.on_loss, strict=args.strict)
     records = read_records(args.inputs, stdin=sys.stdin.buffer)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from onespace.encoder import Encoder
-    from onespace.explain import Explanation
+    from onespace.explain.explanation import Explanation
 
 METRICS = ("cosine", "dot", "euclidean", "lexical", "maxsim", "blend")
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm", ".ico", ".jp2")
@@ -55,13 +55,13 @@ def run(args: argparse.Namespace) -> int:
     text = document if isinstance(document, str) else args.text or ""
     asked = query if isinstance(query, str) else ""
     if args.plot:
-        from onespace.explain_view import draw
+        from onespace.explain.view import draw
 
         if isinstance(document, str):
             raise InputError("--plot draws on a picture, and this document is a text. Use --html.")
         draw(explanation, _open(model, document)[0], args.plot, query=asked)
     if args.html:
-        from onespace.explain_page import page
+        from onespace.explain.page import page
 
         pictures = [] if isinstance(document, str) else _open(model, document)
         html = page(explanation, query=asked, text=text, pictures=pictures, model=model.spec.name)
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _explanation(model: Encoder, query: Item, document: Item, metric: Metric | None, leave_out: bool) -> Explanation:
     """By parts where the heads give parts; by leaving out where there is one vector, or where it was asked for."""
-    from onespace.explain import SHARES, explain, leave_one_out, name_tokens
+    from onespace.explain.explanation import SHARES, explain, leave_one_out, name_tokens
 
     chosen: Metric = metric or ("blend" if set(SHARES["blend"]) <= set(model.spec.head_names) else "cosine")
     asked = model.encode([query], heads=SHARES[chosen], role="query")
@@ -91,7 +91,7 @@ def _explanation(model: Encoder, query: Item, document: Item, metric: Metric | N
 def _tell(explanation: Explanation, query: str, text: str) -> None:
     import sys
 
-    from onespace.explain_view import NAMES, highlighted, rows
+    from onespace.explain.view import NAMES, highlighted, rows
 
     print(f"{explanation.metric}: {explanation.score:.5f}")
     if len(explanation.shares) > 1:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     for package in ("torch", "onnx", "onnxscript"):
         if find_spec(package) is None:
             raise MissingExtra("export", package, "export")
-    from onespace.export import export_onnx
+    from onespace.export.graphs import export_onnx
 
     done = export_onnx(load_model(args), args.out, precision=args.precision)
     if args.json:

@@ -9,7 +9,7 @@ from onespace.cli.options import Subparsers, add_model_options, command, load_mo
 from onespace.cli.output import emit_json, losses_told_here, note, print_table
 
 if TYPE_CHECKING:
-    from onespace.plan import Option
+    from onespace.forms.plan import Option
 
 EXAMPLES = """
 onespace plan --budget 2KB --sample photos/
@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tries the forms, and prints those worth a look."""
-    from onespace.plan import Sample, plan, size_of
+    from onespace.forms.plan import Sample, plan, size_of
 
     budget = size_of(args.budget)
     model = load_model(args)

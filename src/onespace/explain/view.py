@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from onespace.errors import InputError
-from onespace.explain import Explanation, Field, Part, Share
+from onespace.explain.explanation import Explanation, Field, Part, Share
 from onespace.plot import FAINT, GROUND, INK, legible
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ import numpy as np
 from onespace.engines import Batch, Output
 from onespace.engines.onnx_engine import GRAPHS, VERSION, VERSION_KEY, WEIGHTS, OnnxEngine
 from onespace.errors import InputError, MissingExtra, ModelError
+from onespace.export.attention import choose, translation
+from onespace.export.weights import PRECISIONS, Precision, write
 from onespace.exported import SPEC
-from onespace.onnx_attention import choose, translation
-from onespace.onnx_weights import PRECISIONS, Precision, write
 from onespace.spec import Spec
 from onespace.types import HEADS, Modality
 

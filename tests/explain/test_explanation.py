@@ -14,7 +14,7 @@ import onespace
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.encoder import Encoder
 from onespace.errors import InputError
-from onespace.explain import SHARES, Explanation, Field, explain, leave_one_out, name_tokens
+from onespace.explain.explanation import SHARES, Explanation, Field, explain, leave_one_out, name_tokens
 from onespace.fairness import Calibration
 from onespace.families import FAMILIES, SHIPPED
 from onespace.score import NO_ROWS, similarity

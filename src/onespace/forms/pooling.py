@@ -11,7 +11,7 @@ import numpy as np
 
 from onespace.embeddings import Ragged
 from onespace.errors import InputError
-from onespace.quantise import offsets, unit
+from onespace.forms.quantise import offsets, unit
 
 RUN = 256
 """An item with more vectors than this is first thinned in runs of so many neighbours, to keep the work bounded."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from onespace.embeddings import Ragged, Sparse
 from onespace.errors import InputError
-from onespace.quantise import CODES, Code, Codes, Terms, Vectors, WeightCode, _count, hamming, heaviest, unit
+from onespace.forms.quantise import CODES, Code, Codes, Terms, Vectors, WeightCode, _count, hamming, heaviest, unit
 
 ROWS = st.lists(st.dictionaries(st.integers(0, 30), st.floats(2**-20, 9, width=32), max_size=6), max_size=5)
 

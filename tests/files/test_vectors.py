@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from onespace import vectors_format
 from onespace.embeddings import Embeddings
 from onespace.encoder import Encoder
 from onespace.errors import InputError, MissingExtra
-from onespace.records import Record
+from onespace.files import formats as vectors_format
+from onespace.files.records import Record
+from onespace.files.vectors import Plan, Progress, encode_to_file
 from onespace.types import Pair
-from onespace.vectors_file import Plan, Progress, encode_to_file
 
 PLAN = Plan(chunk=3)
 

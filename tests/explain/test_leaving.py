@@ -5,7 +5,7 @@ import pytest
 from PIL import Image as PILImage
 
 from onespace.errors import InputError
-from onespace.leaving import border_colour, grid, without_each
+from onespace.explain.leaving import border_colour, grid, without_each
 from onespace.spec import PixelSpec
 from onespace.types import Pair
 

@@ -10,9 +10,9 @@ from PIL import Image as PILImage
 
 from onespace.encoder import Encoder
 from onespace.errors import InputError
-from onespace.explain import Explanation, Field, Part, explain, leave_one_out, name_tokens
-from onespace.explain_page import page
-from onespace.explain_view import draw, heat, highlighted, overlay, rows, runs
+from onespace.explain.explanation import Explanation, Field, Part, explain, leave_one_out, name_tokens
+from onespace.explain.page import page
+from onespace.explain.view import draw, heat, highlighted, overlay, rows, runs
 from onespace.types import Pair
 
 EVIL = '<script>alert("1")</script> & whale'

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onespace.errors import InputError
-from onespace.records import Record, read_records, to_record
+from onespace.files.records import Record, read_records, to_record
 from onespace.types import Image, Pair
 
 

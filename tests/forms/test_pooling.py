@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onespace import pooling
 from onespace.embeddings import Ragged
 from onespace.errors import InputError
-from onespace.pooling import group, pool
-from onespace.quantise import unit
+from onespace.forms import pooling
+from onespace.forms.pooling import group, pool
+from onespace.forms.quantise import unit
 
 
 def some(n: int, width: int, seed: int = 0) -> np.ndarray:

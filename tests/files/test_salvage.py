@@ -9,7 +9,7 @@ from PIL import Image as PILImage
 from onespace.compare import compare, loss, name
 from onespace.encoder import Encoder
 from onespace.errors import ImageError, InputError
-from onespace.salvage import reason, salvage
+from onespace.files.salvage import reason, salvage
 from onespace.types import Image, Pair, PictureReceipt, Receipt
 
 

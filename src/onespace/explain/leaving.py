@@ -1,4 +1,4 @@
-"""An item again and again, each time without one of its cells or words, for `onespace.explain.leave_one_out`."""
+"""An item again and again, each time without one of its cells or words, for `leave_one_out`."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from PIL import Image as PILImage
 
-from onespace.explain import Explanation, Field, Part, Share
-from onespace.explain_view import COLOURS, NAMES, fitted, label, listed, meters, over_white, runs, veil
+from onespace.explain.explanation import Explanation, Field, Part, Share
+from onespace.explain.view import COLOURS, NAMES, fitted, label, listed, meters, over_white, runs, veil
 
 
 def page(

@@ -10,9 +10,9 @@ from test_forms import SPEC, clustered
 
 from onespace.encoder import Encoder
 from onespace.errors import InputError
-from onespace.forms import Form, apply
+from onespace.forms.compact import Form, apply
+from onespace.forms.plan import Interval, Plan, Sample, _intervals, plan, size_of
 from onespace.parts import Part, Parts
-from onespace.plan import Interval, Plan, Sample, _intervals, plan, size_of
 
 
 @pytest.fixture(scope="module")

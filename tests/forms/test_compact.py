@@ -15,9 +15,9 @@ import onespace
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.errors import InputError
 from onespace.families import load
-from onespace.forms import ALONE, CODES, WEIGHT_CODES, DenseForm, Form, MultiForm, SparseForm, apply
+from onespace.forms.compact import ALONE, CODES, WEIGHT_CODES, DenseForm, Form, MultiForm, SparseForm, apply
+from onespace.forms.quantise import unit
 from onespace.parts import Part, Parts
-from onespace.quantise import unit
 from onespace.score import similarity
 from onespace.search import rank
 
@@ -200,7 +200,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     documents, queries = clustered(50), clustered(5, seed=5)
     compact = apply(documents, Form.parse("dense int8 + sparse 4 uint8 + multi pool 2 binary"))
     expected = compact.similarity(queries)
-    monkeypatch.setattr("onespace.forms.NUMBERS_AT_ONCE", 700)
+    monkeypatch.setattr("onespace.forms.compact.NUMBERS_AT_ONCE", 700)
     assert len(list(compact._blocks())) > 10
     np.testing.assert_allclose(compact.similarity(queries), expected, atol=1e-6)
 

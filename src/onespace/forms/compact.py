@@ -17,8 +17,19 @@ import numpy as np
 
 from onespace.embeddings import Embeddings, Ragged
 from onespace.errors import InputError
-from onespace.pooling import pool
-from onespace.quantise import CODES, WEIGHT_CODES, Code, Codes, Terms, Vectors, WeightCode, hamming, heaviest, unit
+from onespace.forms.pooling import pool
+from onespace.forms.quantise import (
+    CODES,
+    WEIGHT_CODES,
+    Code,
+    Codes,
+    Terms,
+    Vectors,
+    WeightCode,
+    hamming,
+    heaviest,
+    unit,
+)
 from onespace.score import BLEND, similarity
 from onespace.search import Hit
 from onespace.types import HEADS, Metric

@@ -23,7 +23,7 @@ import numpy as np
 
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.errors import InputError
-from onespace.leaving import without_each
+from onespace.explain.leaving import without_each
 from onespace.score import BLEND, NO_ROWS, similarity
 from onespace.types import Box, Head, Item, Metric, Modality, Pair
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from onespace.embeddings import Embeddings
 from onespace.errors import InputError
-from onespace.forms import DenseForm, Form, MultiForm, SparseForm, apply
-from onespace.pooling import pool
-from onespace.records import read_records
-from onespace.salvage import salvage
+from onespace.files.records import read_records
+from onespace.files.salvage import salvage
+from onespace.forms.compact import DenseForm, Form, MultiForm, SparseForm, apply
+from onespace.forms.pooling import pool
 from onespace.score import BLEND
 from onespace.types import HEADS, Head
 
 if TYPE_CHECKING:
     from onespace.encoder import Encoder
-    from onespace.quantise import Code
+    from onespace.forms.quantise import Code
     from onespace.spec import Spec
 
 HeadForm: TypeAlias = "DenseForm | SparseForm | MultiForm"
@@ -168,7 +168,7 @@ class Sample:
 
     @classmethod
     def read(cls, model: Encoder, inputs: Sequence[str], *, seed: int = 0) -> Sample:
-        """Reads files and folders as `onespace.records` does, and encodes at most `DOCUMENTS` of what they hold.
+        """Reads files and folders as `onespace.files.records` does, and encodes at most `DOCUMENTS` of what they hold.
 
         A JSON row may have a ``query``, or a list of them, that its item answers. Records that can't be encoded are
         left out and named in the notes.

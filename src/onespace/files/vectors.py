@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onespace.errors import InputError
-from onespace.records import Record
-from onespace.salvage import salvage
+from onespace.files.formats import Chunk, check_format, join
+from onespace.files.records import Record
+from onespace.files.salvage import salvage
 from onespace.types import Head, OnLoss, Role
-from onespace.vectors_format import Chunk, check_format, join
 
 if TYPE_CHECKING:
     from onespace.encoder import Encoder

@@ -17,7 +17,7 @@ from onespace.encoder import Encoder
 from onespace.engines import onnx_engine
 from onespace.engines.onnx_engine import OnnxEngine, cores
 from onespace.errors import InputError, ModelError
-from onespace.export import Exported, Precision, export_onnx, finish, trace
+from onespace.export.graphs import Exported, Precision, export_onnx, finish, trace
 from onespace.exported import open_exported
 from onespace.passages import Chunking
 from onespace.spec import TextSpec

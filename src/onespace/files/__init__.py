@@ -1,0 +1,1 @@
+"""Items from files, and vectors into files: resumable, and with broken items set aside."""
