@@ -272,11 +272,13 @@ def _cells(canvas: Canvas, matrix: np.ndarray, left: int, top: int, cell: int, d
         x, y = left + j * cell, top + i * cell
         canvas.box((x + gap / 2, y + gap / 2, cell - gap, cell - gap), colour, radius=radius)
         if written[i, j]:
-            canvas.text((x + cell / 2, y + cell / 2), _said(matrix[i, j]), size=size, colour=readable(colour), side="m")
+            canvas.text(
+                (x + cell / 2, y + cell / 2), _said(float(matrix[i, j])), size=size, colour=readable(colour), side="m"
+            )
 
 
 def _said(value: float) -> str:
-    return f"{round(float(value), 2) + 0.0:.2f}"  # never -0.00
+    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def readable(ground: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_forms import SPEC, clustered
+from test_compact import SPEC, clustered
 
 from onespace.encoder import Encoder
 from onespace.errors import InputError
