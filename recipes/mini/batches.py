@@ -29,6 +29,8 @@ def known_at(step: int) -> int:
     return int(100 * 2 ** min(max(0, step - SEEING_STEPS) / 200, 12))
 
 
+NAMES = 512
+"""Texts in a batch that stand alone."""
 SEEING_STEPS = 100
 """First steps, in which the image tower learns alone."""
 
@@ -48,7 +50,8 @@ class Draw:
     ``label`` (B,): the concept, or for a picture of two things a label of its own. ``texts`` has one for each picture.
     ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,) is what
     the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``. ``things`` (B, 2) and
-    ``pair_things`` (B / 2, 2) are the indices of the one or two concepts that are meant.
+    ``pair_things`` (B / 2, 2) are the indices of the one or two concepts that are meant. ``names`` are more texts, of
+    any concepts ``named`` (NAMES, 2): there are far more names than pictures.
     """
 
     pixels: Tensor
@@ -61,6 +64,8 @@ class Draw:
     extra_label: Tensor
     things: Tensor
     pair_things: Tensor
+    names: Texts
+    named: Tensor
 
 
 def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:
@@ -105,7 +110,10 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
         second = concepts[partners[i]]
         pair_texts.append(corpus.draw_text(rng, second, locale=locale if locale in second.names else "en")[0])
         extra.append(corpus.joint(concepts[i], second, locale))
+    others = [corpus.draw_any(rng) for _ in range(NAMES)]
     return Draw(
+        names=tokenise(tokenizer, [corpus.draw_text(rng, c)[0] for c in others]),
+        named=torch.tensor([[c.index, c.index] for c in others]),
         pixels=pixels,
         keep=keep,
         label=torch.from_numpy(np.where(composed, joint, labels)),

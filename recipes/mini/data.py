@@ -15,7 +15,7 @@ import numpy as np
 from recipes.mini.templates import ANIMALS, TEMPLATES, fill
 
 FAVOURED = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi")
-"""Locales whose names are drawn three times as often; English twice that."""
+"""Locales whose names are drawn six times as often; English twice that."""
 
 
 SPACED = ("en", "es", "fr", "de", "it", "pt", "nl", "sv", "id", "ru", "uk", "vi", "sw", "tr", "pl")
@@ -94,6 +94,11 @@ class Corpus:
             chosen.setdefault(int(rng.integers(len(self.emoji))))
         return [self.emoji[i] for i in list(chosen)[:wanted]] + [self.icons[int(i)] for i in icons]
 
+    def draw_any(self, rng: np.random.Generator) -> Concept:
+        """Any one concept, an icon in one case of eight."""
+        some = self.icons if rng.random() < 1 / 8 else self.emoji
+        return some[int(rng.integers(len(some)))]
+
     def draw_text(self, rng: np.random.Generator, concept: Concept, *, locale: str | None = None) -> tuple[str, str]:
         """A text for a concept and its locale: mostly the name, sometimes keywords, sometimes a phrase around it."""
         locale = locale or draw_locale(rng, concept)
@@ -119,7 +124,7 @@ class Corpus:
 
 
 def draw_locale(rng: np.random.Generator, concept: Concept) -> str:
-    """One of the concept's locales, favoured ones three times as often, English six times."""
+    """One of the concept's locales, favoured ones six times as often, English twelve times."""
     locales = list(concept.names)
-    weights = np.array([6.0 if x == "en" else 3.0 if x in FAVOURED else 1.0 for x in locales])
+    weights = np.array([12.0 if x == "en" else 6.0 if x in FAVOURED else 1.0 for x in locales])
     return locales[int(rng.choice(len(locales), p=weights / weights.sum()))]

@@ -17,9 +17,6 @@ from onespace.model import FusedModel
 from recipes.mini.batches import Draw, Texts, draw, tokenise
 from recipes.mini.data import Corpus
 
-IMAGE_SIDE = ("model.image.", "model.project.", "scales", "anchors")
-"""Parameters that steps without texts train."""
-
 SHORTER = (64, 128)
 """Widths to which the dense vector can be cut (Kusupati et al. 2022, Matryoshka)."""
 
@@ -38,11 +35,11 @@ class Learner(nn.Module):
         self.scales = nn.Parameter(torch.tensor([3.0, 2.7, 0.0]))  # log of 1 / temperature: dense, multi, sparse
 
     def forward(self, batch: Draw, empty: Texts | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and its parts; without the ids of the empty text, those of the image tower alone."""
+        """Loss and its parts; without the ids of the empty text, of pictures and names that only meet at anchors."""
         if empty is not None:
             return _losses(self, batch, empty)
-        loss = direct(self, self.model.project(self.model.image(batch.pixels)), batch.things)
-        return loss, {"ad": loss}
+        seen, read = direct(self, self.model.project(self.model.image(batch.pixels)), batch.things), named(self, batch)
+        return seen + read, {"ad": seen, "an": read}
 
 
 def objective(
@@ -53,12 +50,12 @@ def objective(
     seed: int,
     size: int,
     kept: Callable[[int], int],
-    pictures_only: Callable[[int], bool] = lambda _: False,
+    light: Callable[[int], bool] = lambda _: False,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
     """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights.
 
-    Steps of ``pictures_only`` train the image tower against the anchors alone, at a third of the cost: seeing takes
-    far more examples than reading.
+    Steps that are ``light`` train the image tower and the text tower against the anchors alone, at half the cost: they
+    need far more examples than their fusion.
     """
     assert learner.model.spec.image is not None
     patches = learner.model.spec.image.tokens
@@ -75,13 +72,8 @@ def objective(
         ahead[step + 1] = worker.submit(prepare, step + 1)
         batch.pixels = batch.pixels.to(torch.bfloat16, memory_format=torch.channels_last)
         torch.manual_seed(seed * 1_000_003 + step)
-        alone = pictures_only(step)
-        half = {
-            name: p if name in ("scales", "anchors") else p.bfloat16()
-            for name, p in learner.named_parameters()
-            if not alone or name.startswith(IMAGE_SIDE)
-        }
-        loss, parts = functional_call(learner, half, (batch, None if alone else empty))
+        half = {n: p if n in ("scales", "anchors") else p.bfloat16() for n, p in learner.named_parameters()}
+        loss, parts = functional_call(learner, half, (batch, None if light(step) else empty))
         return loss, {k: float(v.detach()) for k, v in parts.items()}
 
     return step_loss
@@ -119,6 +111,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     anchors = F.normalize(learner.anchors.float(), dim=1)
     parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
     parts["ad"] = hint
+    parts["an"] = named(learner, batch)
     parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things) / 2
     parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
 
@@ -179,6 +172,13 @@ def direct(learner: Learner, seen: Tensor, things: Tensor) -> Tensor:
     anchors = F.normalize(learner.anchors.float(), dim=1)
     pooled = F.normalize(seen.float().mean(1), dim=1)
     return anchored(learner.scales[0].clamp(max=4.6).exp() * pooled @ anchors.T, things)
+
+
+def named(learner: Learner, batch: Draw) -> Tensor:
+    """The texts that stand alone, against the anchors."""
+    anchors = F.normalize(learner.anchors.float(), dim=1)
+    vectors = dense.pool(_alone(learner.model, batch.names), batch.names.mask, "cls")
+    return anchored(learner.scales[0].clamp(max=4.6).exp() * vectors @ anchors.T, batch.named)
 
 
 def within(scores: Tensor, label: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def main() -> None:
     step_loss = objective(
         learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
         kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
-        pictures_only=lambda step: step < SEEING_STEPS or (step < arguments.steps * 0.7 and step % 3 != 0),
+        light=lambda step: step < SEEING_STEPS or (step < arguments.steps * 0.7 and step % 3 != 0),
     )  # fmt: skip
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")
