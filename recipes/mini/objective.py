@@ -38,7 +38,10 @@ class Learner(nn.Module):
         """Loss and its parts; without the ids of the empty text, of pictures and names that only meet at anchors."""
         if empty is not None:
             return _losses(self, batch, empty)
-        seen, read = direct(self, self.model.project(self.model.image(batch.pixels)), batch.things), named(self, batch)
+        seen, read = (
+            direct(self, self.model.project(self.model.image(batch.pixels)), batch.things),
+            read_alone(self, batch),
+        )
         return seen + read, {"ad": seen, "an": read}
 
 
@@ -111,7 +114,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     anchors = F.normalize(learner.anchors.float(), dim=1)
     parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
     parts["ad"] = hint
-    parts["an"] = named(learner, batch)
+    parts["an"] = read_alone(learner, batch)
     parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things) / 2
     parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
 
@@ -174,7 +177,7 @@ def direct(learner: Learner, seen: Tensor, things: Tensor) -> Tensor:
     return anchored(learner.scales[0].clamp(max=4.6).exp() * pooled @ anchors.T, things)
 
 
-def named(learner: Learner, batch: Draw) -> Tensor:
+def read_alone(learner: Learner, batch: Draw) -> Tensor:
     """The texts that stand alone, against the anchors."""
     anchors = F.normalize(learner.anchors.float(), dim=1)
     vectors = dense.pool(_alone(learner.model, batch.names), batch.names.mask, "cls")
