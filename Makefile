@@ -40,7 +40,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(STAMP)-base: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --no-compile -e .
 	touch $@
 
 $(STAMP)-test: $(BIN)/python pyproject.toml constraints.txt
