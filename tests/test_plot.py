@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 from onespace import plot
+from onespace.canvas import Canvas, contrast, hex_of, ramp, readable
 from onespace.errors import InputError
-from onespace.plot import SCALE, Canvas, Mark, contrast, heat_map, legible, ramp, readable
+from onespace.plot import SCALE, Mark, heat_map
 
 RED, BLUE = (np.full((8, 8, 3), colour, np.uint8) for colour in ((220, 0, 0), (0, 0, 220)))
-WHOLE = ramp(np.linspace(0, 1, 400))
+WHOLE = ramp(np.linspace(0, 1, 400), SCALE)
 
 
 def drawn(tmp_path: Path, matrix: np.ndarray, marks: list[Mark], **options: object) -> np.ndarray:
@@ -49,7 +50,9 @@ def test_near_is_dark_also_for_distances(tmp_path: Path) -> None:
     similar = drawn(tmp_path, np.eye(30), marks)
     distant = drawn(tmp_path, 1 - np.eye(30), marks, distance=True)
     assert np.abs(similar.astype(int) - distant).mean() < 1
-    assert near(similar, ramp(np.ones(1))[0]).sum() < near(similar, ramp(np.zeros(1))[0]).sum() / 10, "29 of 30 are far"
+    assert near(similar, ramp(np.ones(1), SCALE)[0]).sum() < near(similar, ramp(np.zeros(1), SCALE)[0]).sum() / 10, (
+        "29 of 30 are far"
+    )
 
 
 @pytest.mark.parametrize("n", [2, 19])
@@ -76,7 +79,7 @@ def test_numbers_that_round_to_zero_have_no_sign() -> None:
 
 
 def test_equal_steps_look_equal_and_near_is_darker() -> None:
-    hexes = ["#" + bytes(rgb).hex() for rgb in ramp(np.linspace(0, 1, 29))]
+    hexes = [hex_of(rgb) for rgb in ramp(np.linspace(0, 1, 29), SCALE)]
     luminance = np.array([1.05 / contrast("#ffffff", colour) - 0.05 for colour in hexes])
     steps = -np.diff(116 * np.cbrt(luminance) - 16)  # CIE L*
     assert steps.min() > 0.6 * steps.mean()
@@ -84,7 +87,7 @@ def test_equal_steps_look_equal_and_near_is_darker() -> None:
 
 
 def test_numbers_are_readable_on_every_colour() -> None:
-    assert min(contrast(readable(c), c) for c in ("#" + bytes(rgb).hex() for rgb in WHOLE)) >= 4
+    assert min(contrast(readable(c), c) for c in (hex_of(rgb) for rgb in WHOLE)) >= 4
     assert {readable(SCALE[0]), readable(SCALE[-1])} == {"#05080c", "#ffffff"}
 
 
@@ -101,32 +104,6 @@ def test_any_number_of_items_fits(n: int, tmp_path: Path) -> None:
     for edge in (pixels[:8], pixels[-8:], pixels[:, :8], pixels[:, -8:]):
         assert (edge == 255).all(), "nothing is cut off at an edge"
     assert max(pixels.shape) < 2000
-
-
-def test_letters_without_a_font_never_become_boxes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
-) -> None:
-    monkeypatch.setattr(plot, "_machine_fonts", lambda: ())
-    assert legible("一只蓝鲸", "item 1") == ("item 1", None)
-    assert legible("logo.png + 一只蓝鲸", "item 1")[0] == "logo.png"
-    assert legible("größe, café", "item 1")[0] == "grosse, cafe"
-    assert legible("two\nlines", "item 1")[0] == "two lines"
-    drawn(tmp_path, np.ones((1, 1)), [Mark("一只蓝鲸")], title="鲸")
-    assert not list(recwarn)
-
-
-def test_a_font_of_the_machine_is_taken_where_it_has_the_letters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = ImageFont.load_default(20)
-    assert isinstance(own, ImageFont.FreeTypeFont)
-    file = tmp_path / "font.ttf"
-    file.write_bytes(own.font_bytes)
-    monkeypatch.setattr(plot, "_machine_fonts", lambda: (file,))
-    monkeypatch.setattr(plot, "_has", lambda font, text: font == file or text.isascii())
-    assert legible("größe", "item 1") == ("größe", file)
-    assert legible("plain", "item 1") == ("plain", None)
-    drawn(tmp_path, np.ones((1, 1)), [Mark("größe")])
 
 
 def test_matplotlib_is_not_needed(tmp_path: Path) -> None:

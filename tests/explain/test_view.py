@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,9 +12,10 @@ from PIL import Image as PILImage
 
 from onespace.encoder import Encoder
 from onespace.errors import InputError
+from onespace.explain import view
 from onespace.explain.explanation import Explanation, Field, Part, explain, leave_one_out, name_tokens
 from onespace.explain.page import page
-from onespace.explain.view import draw, heat, highlighted, overlay, rows, runs
+from onespace.explain.view import HEAT, draw, heat, highlighted, overlay, rows, runs
 from onespace.types import Pair
 
 EVIL = '<script>alert("1")</script> & whale'
@@ -55,6 +58,49 @@ def test_the_figure_is_written(tiny_encoder: Encoder, pictures: list[PILImage.Im
     with PILImage.open(path) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
+
+
+@pytest.mark.parametrize(("level", "colour"), HEAT[1:])
+def test_each_colour_of_the_heat_stands_at_its_level(
+    level: float, colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "heat", lambda field, size: np.full((4, 8), level))
+    pixel = np.asarray(view.veil(field(), (80, 40)))[20, 40]
+    assert pixel.tolist() == pytest.approx([*bytes.fromhex(colour[1:]), 255 * 0.8 * level**0.8], abs=2)
+
+
+def test_the_best_region_is_framed(tmp_path: Path) -> None:
+    why = Explanation(1.0, "maxsim", (Part("multi", "match", 1.0, "whale"),), field())
+    white = PILImage.new("RGB", (80, 40), "white")
+    with PILImage.open(draw(why, white, tmp_path / "why.png")) as image:
+        dark = (np.asarray(image.convert("RGB"))[: 48 + 360, : 48 + 720] == (27, 39, 51)).all(-1)  # INK
+    rows, columns = np.nonzero(dark)
+    found = (columns.min() - 48, rows.min() - 48, columns.max() - 47, rows.max() - 47)
+    assert found == pytest.approx((450, 180, 540, 270), abs=3)
+
+
+@pytest.mark.parametrize("size", [(1000, 8), (8, 1000), (1, 1)])
+def test_a_picture_of_any_shape_is_drawn(size: tuple[int, int], tmp_path: Path) -> None:
+    place = Field(np.array([(0, 0, min(8, size[0]), min(8, size[1]))], np.float32), np.ones(1))
+    why = Explanation(0.5, "maxsim", (Part("multi", "match", 0.5, "whale" * 9, query_token=0, found="sea" * 9),), place)
+    with PILImage.open(draw(why, PILImage.new("RGB", size), tmp_path / "why.png", query="w" * 200)) as image:
+        edge = np.asarray(image.convert("L"))
+    assert min(edge[:8].min(), edge[-8:].min(), edge[:, :8].min(), edge[:, -8:].min()) == 255
+
+
+def test_matplotlib_is_not_needed(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "import numpy as np; from PIL import Image\n"
+        "from onespace.explain.explanation import Explanation, Field, Part\n"
+        "from onespace.explain.page import page; from onespace.explain.view import draw\n"
+        "parts = Part('multi', 'match', 0.5, 'whale', query_token=0), Part('sparse', 'term', -0.1, 'sea')\n"
+        "why = Explanation(0.4, 'blend', parts, Field(np.array([[0, 0, 8, 8]], np.float32), np.ones(1)))\n"
+        "picture = Image.new('RGB', (8, 8))\n"
+        "page(why, pictures=[picture]); draw(why, picture, sys.argv[1], query='a whale')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:

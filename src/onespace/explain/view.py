@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image as PILImage
 
+from onespace.canvas import FAINT, GROUND, INK, Canvas, cut, legible, mix, ramp, width
 from onespace.errors import InputError
 from onespace.explain.explanation import Explanation, Field, Part, Share
-from onespace.plot import FAINT, GROUND, INK, legible
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -27,6 +27,10 @@ HEAT = ((0.0, "#fff3c4"), (0.35, "#ffc75f"), (0.65, "#f9703e"), (1.0, "#a8123e")
 """From what hardly matters to what matters most."""
 SIDE = 720
 """Longest side, in pixels, of a drawn picture."""
+COLUMN, MARGIN, GAP = 520, 48, 64
+"""Pixels: how wide the column beside the picture is, what is left free around both, and between them."""
+ROW = 35
+"""Pixels from one line of the column to the next."""
 LISTED = 8
 """Parts of one kind that a figure lists."""
 REMAINDERS = ("rest", "offset")
@@ -69,12 +73,11 @@ def _blur(values: np.ndarray, radius: float) -> np.ndarray:
 
 def veil(field: Field, size: tuple[int, int]) -> PILImage.Image:
     """The heat as a picture that lets through what lies under it: RGBA, of the given size."""
-    from matplotlib.colors import LinearSegmentedColormap
-
     strength = np.clip(heat(field, size), 0, 1)
-    rgba = LinearSegmentedColormap.from_list("heat", HEAT)(strength)
-    rgba[..., 3] = 0.8 * strength**0.8
-    picture = PILImage.fromarray((rgba * 255).astype(np.uint8), "RGBA")
+    levels, colours = [level for level, _ in HEAT], [colour for _, colour in HEAT]
+    rgb = ramp(np.interp(strength, levels, np.linspace(0, 1, len(HEAT))), colours)
+    alpha = np.rint(255 * 0.8 * strength**0.8).astype(np.uint8)
+    picture = PILImage.fromarray(np.dstack([rgb, alpha]))
     return picture.resize(size, PILImage.Resampling.BICUBIC)
 
 
@@ -120,97 +123,71 @@ def draw(explanation: Explanation, picture: PILImage.Image, path: str | Path, *,
             f"this {explanation.metric} score of the document has no places in a picture. Use leave_one_out, or a "
             "model with a multi head for pictures."
         )
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    panel, column, margin, gap = 4.9, 3.7, 0.35, 0.45
-    shown = picture.size[0] / max(picture.size), picture.size[1] / max(picture.size)
-    high = panel * max(shown[1], 0.8)
-    wide = panel * shown[0]
-    figure = Figure(figsize=(2 * margin + wide + gap + column, high + 2 * margin), dpi=140, facecolor=GROUND)
-    FigureCanvasAgg(figure)
-    total_wide, total_high = figure.get_size_inches()
-    tall = panel * shown[1]
-    axes = figure.add_axes(
-        (margin / total_wide, (total_high - margin - tall) / total_high, wide / total_wide, tall / total_high)
-    )
-    _panel(axes, overlay(picture, field), field, picture.width)
-    side = figure.add_axes(
-        ((margin + wide + gap) / total_wide, margin / total_high, column / total_wide, high / total_high)
-    )
-    side.set(xlim=(0, 1), ylim=(high, 0))
-    side.set_axis_off()
-    _column(side, explanation, query, high)
-    figure.savefig(path, facecolor=GROUND, pil_kwargs={"optimize": True})
-    return path
+    image = overlay(picture, field)
+    high = max(image.height, round(0.8 * SIDE))
+    canvas = Canvas(2 * MARGIN + image.width + GAP + COLUMN, 2 * MARGIN + high)
+    canvas.paste(image, (MARGIN, MARGIN, image.width, image.height), radius=10)
+    _frame(canvas, field, image.width / picture.width)
+    _column(canvas, explanation, query, left=MARGIN + image.width + GAP, bottom=MARGIN + high)
+    return canvas.save(path)
 
 
-def _panel(axes: Any, image: PILImage.Image, field: Field, width: int) -> None:
-    """The picture with the box of its best region."""
-    from matplotlib.patches import FancyBboxPatch
-
-    axes.imshow(np.asarray(image), interpolation="antialiased")
-    axes.set_axis_off()
-    scale = image.width / width
-    left, top, right, bottom = (x * scale for x in field.best)
-    for colour, line in (("white", 5.0), (INK, 2.0)):
-        axes.add_patch(
-            FancyBboxPatch(
-                (left + 5, top + 5), right - left - 10, bottom - top - 10, fill=False, edgecolor=colour, linewidth=line,
-                boxstyle="round,pad=0,rounding_size=9",
-            )
-        )  # fmt: skip
+def _frame(canvas: Canvas, field: Field, scale: float) -> None:
+    """A line around the best region, white outside and dark inside, so that it stands out on every ground."""
+    left, top, right, bottom = (MARGIN + scale * x for x in field.best)
+    wide, high = max(16, right - left), max(16, bottom - top)
+    canvas.box((left, top, wide, high), None, edge=GROUND, line=7, radius=10)
+    canvas.box((left + 2, top + 2, wide - 4, high - 4), None, edge=INK, line=3, radius=8)
 
 
-def _column(axes: Any, explanation: Explanation, query: str, high: float) -> None:
-    """Query, score, shares and the largest parts, from the top down; one unit is an inch."""
-    down = 0.22
+def _column(canvas: Canvas, explanation: Explanation, query: str, *, left: int, bottom: int) -> None:
+    """Query, score, shares and the largest parts, from the top down."""
+    down = MARGIN + 12
     if query:
-        line, font = legible(query if len(query) <= 34 else query[:33] + "…", "query")
-        axes.text(0, down, line, fontproperties=font, fontsize=16, color=INK, va="center")
-        down += 0.42
-    axes.text(0, down, f"{explanation.score:.4f}", fontsize=25, color=INK, va="center", fontweight="light")
-    axes.text(0.37, down + 0.06, f"{explanation.metric} score", fontsize=9, color=FAINT, va="center")
-    down = _shares(axes, explanation, down + 0.38)
-    room = max(1, int((high - down - 0.3) / 0.27))
+        canvas.text((left, down), cut(legible(query, "query")[0], 32, COLUMN), size=32)
+        down += 66
+    score = f"{explanation.score:.4f}"
+    canvas.text((left, down), score, size=54)
+    canvas.text((left + width(score, 54) + 16, down + 13), f"{explanation.metric} score", size=18, colour=FAINT)
+    down = _shares(canvas, explanation, left, down + 58)
     for head, parts in listed(explanation).items():
-        if room < 3:
+        room = min(LISTED, (bottom - down) // ROW)
+        if room < 2:
             return
-        axes.text(0, down, NAMES[head].upper(), fontsize=7.5, color=COLOURS[head], va="center", fontweight="bold")
-        down += 0.25
-        for part, length in list(zip(parts, meters(parts), strict=True))[: min(LISTED, room - 1)]:
-            told, font = legible(label(part), part.kind)
-            axes.text(0, down, told[:22], fontproperties=font, fontsize=9.5, color=INK, va="center")
-            _bar(axes, 0.42, down, 0.36 * length, COLOURS[head], alpha=1 if part.score >= 0 else 0.35)
-            axes.text(1, down, f"{part.score:+.4f}", fontsize=8.5, color=INK, va="center", ha="right")
-            down += 0.25
-        room -= min(LISTED, len(parts)) + 2
-        down += 0.12
+        canvas.text((left, down), NAMES[head].upper(), size=15, colour=COLOURS[head])
+        for part, length in list(zip(parts, meters(parts), strict=True))[:room]:
+            down += ROW
+            _row(canvas, part, length, left, down)
+        down += ROW + 20
 
 
-def _shares(axes: Any, explanation: Explanation, down: float) -> float:
-    """One bar for all the shares; nothing where there is but one."""
+def _row(canvas: Canvas, part: Part, length: float, left: int, down: int) -> None:
+    """What the part is about, its bar, and its score; a bar is pale where the part takes from the score."""
+    asked, met = sides(part)
+    canvas.text((left, down), cut(legible(asked, part.kind)[0], 19, 104 if met else 208), size=19)
+    if met:
+        canvas.text((left + 112, down), cut(legible(met, "match")[0], 17, 98), size=17, colour=FAINT)
+    colour = COLOURS[part.head] if part.score >= 0 else mix(GROUND, COLOURS[part.head], 0.35)
+    if length:
+        canvas.box((left + 222, down - 7, max(4, 196 * length), 14), colour, radius=3)
+    canvas.text((left + COLUMN, down), f"{part.score:+.4f}", size=17, side="r")
+
+
+def _shares(canvas: Canvas, explanation: Explanation, left: int, down: int) -> int:
+    """One bar for all the shares; nothing where there is but one. Returns where the next line goes."""
     shares = {head: share for head, share in explanation.shares.items() if share > 0}
     if len(explanation.shares) < 2 or not shares:
-        return down + 0.1
-    start, total = 0.0, sum(shares.values())
+        return down + 14
+    gap = 4
+    start, unit = float(left), (COLUMN - gap * (len(shares) - 1)) / sum(shares.values())
     for head, share in shares.items():
-        wide = share / total
-        _bar(axes, start, down, max(0.004, wide - 0.008), COLOURS[head], height=0.15)
-        start += wide
-    down += 0.26
-    start = 0.0
-    for head, share in explanation.shares.items():
-        axes.text(start, down, f"{NAMES[head]}", fontsize=7.5, color=COLOURS[head], va="center")
-        axes.text(start, down + 0.17, f"{share:+.4f}", fontsize=8.5, color=INK, va="center")
-        start += 1 / len(explanation.shares)
-    return down + 0.56
-
-
-def _bar(axes: Any, x: float, y: float, wide: float, colour: str, *, height: float = 0.1, alpha: float = 1) -> None:
-    from matplotlib.patches import Rectangle
-
-    axes.add_patch(Rectangle((x, y - height / 2), wide, height, color=colour, linewidth=0, alpha=alpha))
+        canvas.box((start, down - 11, max(3, unit * share), 22), COLOURS[head], radius=4)
+        start += unit * share + gap
+    for place, (head, share) in enumerate(explanation.shares.items()):
+        at = left + place * COLUMN / len(explanation.shares)
+        canvas.text((at, down + 36), NAMES[head], size=15, colour=COLOURS[head])
+        canvas.text((at, down + 60), f"{share:+.4f}", size=17)
+    return down + 116
 
 
 # -- text ------------------------------------------------------------------------------------------------------------
@@ -259,17 +236,26 @@ def label(part: Part) -> str:
     >>> label(Part("multi", "match", 0.5, query_token=2, token=7)), label(Part("dense", "rest", 0.1))
     ('token 2 → token 7', 'the rest')
     """
+    return " → ".join(filter(None, sides(part)))
+
+
+def sides(part: Part) -> tuple[str, str]:
+    """What a part is about: of a match what was asked for and what met it, else one thing and nothing.
+
+    >>> sides(Part("multi", "match", 0.5, "whale", query_token=2, token=7)), sides(Part("sparse", "term", 0.5, "sea"))
+    (('whale', 'token 7'), ('sea', ''))
+    """
     fixed = {"vector": "the whole", "rest": "the rest", "offset": "chance"}
     if part.kind in fixed:
-        return fixed[part.kind]
+        return fixed[part.kind], ""
     if part.kind == "cell":
-        return _place(part)
+        return _place(part), ""
     if part.kind != "match":
-        return part.text
+        return part.text, ""
     if part.query_token < 0:
-        return "no tokens to match"
+        return "no tokens to match", ""
     asked = part.text or ("picture" if part.query_box else f"token {part.query_token}")
-    return f"{asked} → {part.found or _place(part)}"
+    return asked, part.found or _place(part)
 
 
 def _place(part: Part) -> str:
