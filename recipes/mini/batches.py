@@ -14,6 +14,8 @@ from recipes.mini.data import Concept, Corpus, draw_locale
 
 COMPOSED = 0.2
 """Share of the pictures that show two things."""
+HARDEST = 0.5
+"""How far pictures go from large and single (0) to small, cropped and composed (1)."""
 EASY_STEPS = 1500
 """Steps over which pictures go from large and single to small, cropped and composed; starting hard learns nothing."""
 CHANGED = 0.3
@@ -29,7 +31,7 @@ def known_at(step: int) -> int:
     return int(100 * 2 ** min(max(0, step - SEEING_STEPS) / 200, 12))
 
 
-NAMES = 512
+NAMES = 256
 """Texts in a batch that stand alone."""
 SEEING_STEPS = 100
 """First steps, in which the image tower learns alone."""
@@ -84,7 +86,7 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
     own = np.array([c.index for c in concepts])
     labels = np.tile(np.arange(size // 2), 2)
     partners = rng.permutation(size // 2)[labels]
-    hard = min(1.0, step / EASY_STEPS)
+    hard = min(HARDEST, step / EASY_STEPS)
     composed = (rng.random(size) < COMPOSED * hard) & (partners != labels)
     joint = labels * size + partners + size  # a label of its own for every ordered couple
 

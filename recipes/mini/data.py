@@ -76,7 +76,7 @@ class Corpus:
         return flags
 
     def draw_concepts(self, rng: np.random.Generator, count: int, *, known: int | None = None) -> list[Concept]:
-        """``count`` different concepts: an eighth icons, the rest emoji, half of which are runs of neighbours.
+        """``count`` different concepts: a sixteenth icons, the rest emoji, half of which are runs of neighbours.
 
         Neighbours in code point order are each other's hardest negatives (clock faces, flags, faces). While only
         ``known`` emoji take part, they are a fixed random choice, without icons.
@@ -84,7 +84,7 @@ class Corpus:
         if known is not None and known < len(self.emoji):
             active = np.random.default_rng(0).permutation(len(self.emoji))[: max(known, count)]
             return [self.emoji[int(i)] for i in rng.choice(active, count, replace=False)]
-        icons = rng.choice(len(self.icons), count // 8, replace=False)
+        icons = rng.choice(len(self.icons), count // 16, replace=False)
         wanted = count - len(icons)
         chosen: dict[int, None] = {}
         while len(chosen) < wanted // 2:

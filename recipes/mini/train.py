@@ -1,4 +1,4 @@
-"""Trains onespace-mini: `python -m recipes.mini.train --steps 2200`. Killed and started again, it goes on."""
+"""Trains onespace-mini: `python -m recipes.mini.train --steps 1900`. Killed and started again, it goes on."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def spec(vocab: int) -> Spec:
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2200)
+    parser.add_argument("--steps", type=int, default=1900)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate, all patches")
+    parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate")
+    parser.add_argument("--whole", type=float, default=0.1, help="last share of the steps: all patches are fused")
     parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--out", type=Path, default=BUILD / "run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -71,7 +72,7 @@ def main() -> None:
     torch.nn.init.normal_(learner.model.text.embed.types.weight, std=0.02)
     learner.model.image.to(memory_format=torch.channels_last)
     patches = learner.model.spec.image.tokens  # type: ignore[union-attr]
-    whole_from = arguments.steps * (1 - arguments.decay)
+    whole_from = arguments.steps * (1 - arguments.whole)
     step_loss = objective(
         learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
         kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
