@@ -109,6 +109,8 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
         parts[f"tt{width}"] = within(scale[0] * cut[2] @ cut[2].T, label) / (2 if width == i.shape[1] else 8)
     parts["ii"] = within(scale[0] * i @ i.T, label) / 4
     parts["pt"] = both(scale[0] * p @ every.T, batch.pair_label, every_label) / 2
+    own = dense.pool(_alone(model, batch.pair_texts), batch.pair_texts.mask, "cls")
+    parts["po"] = F.cross_entropy(scale[0] * p @ torch.cat([own, t]).T, torch.arange(half)) / 3  # its very own words
     parts["pi"] = both(scale[0] * p @ i.T, batch.pair_label, label) / 2
 
     anchors = F.normalize(learner.anchors.float(), dim=1)

@@ -1,4 +1,4 @@
-"""Trains onespace-mini: `python -m recipes.mini.train --steps 1900`. Killed and started again, it goes on."""
+"""Trains onespace-mini: `python -m recipes.mini.train --steps 2100`. Killed and started again, it goes on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def spec(vocab: int) -> Spec:
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1900)
+    parser.add_argument("--steps", type=int, default=2100)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate")
