@@ -2,12 +2,13 @@
 # test   everything that CI runs
 # check  what must be green before a commit
 # bench  speed against peers, in the same run
+# test-cluster  the store's tests against a cluster: make test-cluster URL=qdrant://host:6334
 # evaluate-mini  the model card, from a clean state
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.onespace
 
-.PHONY: demo test check bench evaluate-mini clean
+.PHONY: demo test check bench test-cluster evaluate-mini clean
 
 demo: $(STAMP)-base
 	$(BIN)/onespace demo --out demo-output
@@ -23,6 +24,9 @@ check: $(STAMP)-test
 
 bench: $(STAMP)-test
 	$(BIN)/python -m benchmarks
+
+test-cluster: $(STAMP)-test
+	ONESPACE_CLUSTER=$(URL) $(BIN)/python -m pytest tests/store -k cluster
 
 # Fetches the pinned drawings and names, renders them, measures the shipped model and writes docs/model-card.md.
 evaluate-mini: $(STAMP)-test

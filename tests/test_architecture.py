@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1] / "src" / "onespace"
 
 LAYERS = (
     ("errors", "types"),
-    ("spec", "registry", "parts", "embeddings", "fairness", "score", "torch_file", "progress"),
+    ("spec", "registry", "parts", "embeddings", "fairness", "score", "torch_file", "progress", "canvas"),
     ("prepare", "towers", "heads", "fuse"),
     ("model", "dual", "engines", "checkpoint", "passages", "batches", "call"),
     ("encoder", "exported"),
-    ("hub", "families", "search", "contract", "plot", "files", "forms", "explain"),
+    ("hub", "families", "search", "contract", "plot", "files", "forms", "explain", "store"),
     ("compare", "demo", "export", "train", "evaluate", "compat"),
     ("cli", "__main__"),
 )
@@ -73,3 +73,9 @@ def test_only_the_command_line_prints(path: Path) -> None:
     calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
     prints = [n.lineno for n in calls if getattr(n.func, "id", "") == "print"]
     assert part(path) == "cli" or not prints
+
+
+def test_only_the_curves_of_training_need_matplotlib() -> None:
+    wanted = ("import matplotlib", "from matplotlib")
+    users = [path for path in FILES if any(line in path.read_text("utf-8") for line in wanted)]
+    assert [str(path.relative_to(ROOT).as_posix()) for path in users] == ["train/curves.py"]

@@ -14,7 +14,7 @@ from recipes.mini.data import Concept, Corpus, draw_locale
 
 COMPOSED = 0.2
 """Share of the pictures that show two things."""
-HARDEST = 0.5
+HARDEST = 0.15
 """How far pictures go from large and single (0) to small, cropped and composed (1)."""
 EASY_STEPS = 1500
 """Steps over which pictures go from large and single to small, cropped and composed; starting hard learns nothing."""

@@ -15,7 +15,7 @@ import numpy as np
 from recipes.mini.templates import ANIMALS, TEMPLATES, fill
 
 FAVOURED = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi")
-"""Locales whose names are drawn six times as often; English twice that."""
+"""Locales whose names are drawn six times as often; English and Chinese three times that."""
 
 
 SPACED = ("en", "es", "fr", "de", "it", "pt", "nl", "sv", "id", "ru", "uk", "vi", "sw", "tr", "pl")
@@ -76,7 +76,7 @@ class Corpus:
         return flags
 
     def draw_concepts(self, rng: np.random.Generator, count: int, *, known: int | None = None) -> list[Concept]:
-        """``count`` different concepts: a sixteenth icons, the rest emoji, half of which are runs of neighbours.
+        """``count`` different concepts: a few icons, the rest emoji, half of which are runs of neighbours.
 
         Neighbours in code point order are each other's hardest negatives (clock faces, flags, faces). While only
         ``known`` emoji take part, they are a fixed random choice, without icons.
@@ -84,7 +84,7 @@ class Corpus:
         if known is not None and known < len(self.emoji):
             active = np.random.default_rng(0).permutation(len(self.emoji))[: max(known, count)]
             return [self.emoji[int(i)] for i in rng.choice(active, count, replace=False)]
-        icons = rng.choice(len(self.icons), count // 16, replace=False)
+        icons = rng.choice(len(self.icons), count // 24, replace=False)
         wanted = count - len(icons)
         chosen: dict[int, None] = {}
         while len(chosen) < wanted // 2:
@@ -95,8 +95,8 @@ class Corpus:
         return [self.emoji[i] for i in list(chosen)[:wanted]] + [self.icons[int(i)] for i in icons]
 
     def draw_any(self, rng: np.random.Generator) -> Concept:
-        """Any one concept, an icon in one case of eight."""
-        some = self.icons if rng.random() < 1 / 8 else self.emoji
+        """Any one concept, seldom an icon."""
+        some = self.icons if rng.random() < 1 / 24 else self.emoji
         return some[int(rng.integers(len(some)))]
 
     def draw_text(self, rng: np.random.Generator, concept: Concept, *, locale: str | None = None) -> tuple[str, str]:
@@ -124,7 +124,7 @@ class Corpus:
 
 
 def draw_locale(rng: np.random.Generator, concept: Concept) -> str:
-    """One of the concept's locales, favoured ones six times as often, English twelve times."""
+    """One of the concept's locales, favoured ones six times as often, English and Chinese twenty times."""
     locales = list(concept.names)
-    weights = np.array([12.0 if x == "en" else 6.0 if x in FAVOURED else 1.0 for x in locales])
+    weights = np.array([20.0 if x in ("en", "zh") else 6.0 if x in FAVOURED else 1.0 for x in locales])
     return locales[int(rng.choice(len(locales), p=weights / weights.sum()))]

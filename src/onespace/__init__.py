@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onespace.prepare.cells import Tiling
     from onespace.score import similarity
     from onespace.search import Hit, rank
+    from onespace.store import Store
 
 __version__ = "0.1.0"
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Ragged",
     "Receipt",
     "Sparse",
+    "Store",
     "Tiling",
     "load",
     "rank",
@@ -62,6 +64,7 @@ _LAZY = {
     "Encoder": "onespace.encoder",
     "Compact": "onespace.forms",
     "Form": "onespace.forms",
+    "Store": "onespace.store",
     "load": "onespace.families",
     "similarity": "onespace.score",
 }

@@ -7,6 +7,9 @@
     │   └── LossError      an item would lose content, and ``on_loss="error"`` was asked for
     ├── ModelError         a model can't be found, read or built
     │   └── CheckpointError  a weights file is damaged, unsafe, or doesn't fit the model
+    ├── StoreError         a store can't be opened, read or written
+    │   ├── PassportError  a store was made by another model, or by one that now gives other vectors
+    │   └── LockedError    another process has the store open
     └── MissingExtra       an optional dependency isn't installed (the message says how to install it)
 
 Every message says what it was, which item or file, and what to do.
@@ -41,6 +44,18 @@ class ModelError(Error):
 
 class CheckpointError(ModelError):
     """A weights file is damaged, unsafe, or doesn't fit the model."""
+
+
+class StoreError(Error):
+    """A store can't be opened, read or written."""
+
+
+class PassportError(StoreError):
+    """A store was made by another model, or by one that now gives other vectors."""
+
+
+class LockedError(StoreError):
+    """Another process has the store open."""
 
 
 class MissingExtra(Error, ImportError):
