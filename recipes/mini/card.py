@@ -122,9 +122,12 @@ Batch 1, medians on the machine that wrote this card ({platform.machine()}, {pla
 
 ## How it was made
 {training["steps"]:,} steps of {training["batch"]} pictures and as many texts, {training["hours"]:.1f} hours on
-{training["on"]}, from random weights, seed {training["seed"]}. `recipes/mini/README.md` has the whole recipe, the
-pinned sources and what was kept out; `recipes/mini/attributions.md` names every author. Code and weights: Apache-2.0;
-the drawings and names that it learnt from keep their own licences (MIT, ISC, Apache-2.0, CC0, CC-BY, Unicode).
+{training["on"]}, from random weights, seed {training["seed"]}.
+{training["note"]}
+
+`recipes/mini/README.md` has the whole recipe, the pinned sources and what was kept out;
+`recipes/mini/attributions.md` names every author. Code and weights: Apache-2.0; the drawings and names that it learnt
+from keep their own licences (MIT, ISC, Apache-2.0, CC0, CC-BY, Unicode).
 """
 
 

@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--shipped", type=Path, default=SHIPPED)
     parser.add_argument("--on", default="2 shared cores", help="what it was trained on, for the card")
+    parser.add_argument("--note", default="", help="a sentence for the card: how the run differed from the recipe")
     arguments = parser.parse_args()
     encoder = trained(arguments.run, arguments.data)
     for folder in (arguments.checkpoint, arguments.shipped):
@@ -69,7 +70,9 @@ def main() -> None:
     assert isinstance(encoder.engine, TorchEngine)
     halves = {k: v.half() for k, v in encoder.engine.module.state_dict().items()}
     write(halves, arguments.checkpoint / "model.safetensors")
-    (arguments.checkpoint / "training.json").write_text(json.dumps(training(arguments.run, arguments.on)) + "\n")
+    (arguments.checkpoint / "training.json").write_text(
+        json.dumps(training(arguments.run, arguments.on) | {"note": arguments.note}) + "\n"
+    )
     shutil.copy(Path(__file__).with_name("attributions.md"), ROOT / "src" / "onespace" / "assets" / "ATTRIBUTIONS.md")
     made = export_onnx(encoder, arguments.shipped, precision="fp16")
     said = {"bytes": made.size, "difference": made.difference, "cosine": made.cosine}

@@ -1,4 +1,4 @@
-"""Trains onespace-mini: `python -m recipes.mini.train --steps 2100`. Killed and started again, it goes on."""
+"""Trains onespace-mini: `python -m recipes.mini.train --steps 2000`. Killed and started again, it goes on."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def spec(vocab: int) -> Spec:
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2100)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate")
-    parser.add_argument("--whole", type=float, default=0.1, help="last share of the steps: all patches are fused")
+    parser.add_argument("--whole", type=float, default=0.08, help="last share of the steps: all patches are fused")
     parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--out", type=Path, default=BUILD / "run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
