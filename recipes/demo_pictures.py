@@ -263,11 +263,16 @@ def render(body: str) -> Image.Image:
     return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGB")
 
 
+def mirrored(body: str) -> str:
+    """The drawing looking the other way, so that all whales look to the right."""
+    return f'<g transform="translate({SIDE} 0) scale(-1 1)">{body}</g>'
+
+
 PICTURES = {
-    "logo.png": LOGO,
+    "logo.png": mirrored(LOGO),
     "logo-word.png": LOGO_WITH_WORD,
     "dragon.png": dragon(),
-    "whale.png": WHALE,
+    "whale.png": mirrored(WHALE),
     "bicycle.png": BICYCLE,
 }
 

@@ -20,8 +20,6 @@ from onespace.families import SHIPPED
 from onespace.score import similarity
 from onespace.types import Metric, Modality, Pair
 
-shipped = pytest.mark.skipif(not (SHIPPED / "calibration.json").exists(), reason="no calibration is in this tree")
-
 METRICS: tuple[Metric, ...] = tuple(SHARES)
 KINDS: tuple[Modality, ...] = ("text", "image", "pair")
 
@@ -209,7 +207,6 @@ def test_a_calibration_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
         Calibration.open(tmp_path / "none.json")
 
 
-@shipped
 def test_pictures_are_found_among_texts_by_the_shipped_model() -> None:
     """Of 3 pictures and 12 texts, those of the thing asked for in another language come first, picture and text."""
     model = onespace.load()

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onespace.families import SHIPPED
 from recipes.readme import MARKER, NUMBERS, PYTHON, READMES, fill, printed
-
-shipped = pytest.mark.skipif(not (SHIPPED / "onespace.json").exists(), reason="the shipped model isn't in this tree")
 
 NUMBER = re.compile(r"-?\d+\.\d+")
 
@@ -39,7 +36,6 @@ def test_markers_are_known() -> None:
         assert {m["name"] for m in MARKER.finditer(path.read_text("utf-8"))} == set(NUMBERS)
 
 
-@shipped
 @pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
 def test_every_python_block_prints_what_stands_behind_it(path: Path) -> None:
     blocks = list(PYTHON.finditer(path.read_text("utf-8")))
@@ -48,7 +44,6 @@ def test_every_python_block_prints_what_stands_behind_it(path: Path) -> None:
         same(block["output"] or "", printed(block["code"]))
 
 
-@shipped
 @pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
 def test_every_marker_is_followed_by_its_numbers(path: Path) -> None:
     for marker in MARKER.finditer(path.read_text("utf-8")):
@@ -63,6 +58,5 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
-@shipped
 def test_the_picture_is_there() -> None:
     assert (READMES[1].parent / "heat-map.png").stat().st_size > 10_000

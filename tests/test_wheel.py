@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from onespace.families import SHIPPED
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -67,7 +65,6 @@ def test_the_wheel_holds_what_it_needs_and_no_more(wheel: Path) -> None:
     assert wheel.stat().st_size < 45e6
 
 
-@pytest.mark.skipif(not (SHIPPED / "onespace.json").exists(), reason="the shipped model isn't in this tree")
 def test_the_shipped_model_encodes_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("a whale\n一只蓝鲸\n", "utf-8")
     argv = ["-m", "onespace", "encode", "lines.txt", str(ROOT / "src/onespace/assets/demo"), "--out", "v.npz"]

@@ -21,8 +21,6 @@ from onespace.score import NO_ROWS, similarity
 from onespace.search import rank
 from onespace.types import HEADS, MODALITIES, Item, Metric, Modality, Pair
 
-shipped = pytest.mark.skipif(not (SHIPPED / "onespace.json").exists(), reason="the shipped model isn't in this tree")
-
 METRICS: tuple[Metric, ...] = tuple(SHARES)
 VOCAB, WIDTH = 12, 4
 
@@ -238,7 +236,6 @@ def test_what_cannot_be_explained_is_refused(tiny_encoder: Encoder, pictures: li
         leave_one_out(tiny_encoder, e, 0, pictures[0], cells=0)
 
 
-@shipped
 def test_the_shipped_model_finds_the_thing_beside_another() -> None:
     """A whale beside a bicycle, 512 pixels each: the nearest place lies on the side of the thing asked for."""
     folder = SHIPPED.parent / "demo"

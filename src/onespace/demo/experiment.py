@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parents[1] / "assets" / "demo"
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "euclidean")
 
-CAPTION, CAPTION_EN = "鲸空间开源社区的标志", "the logo of the Whalespace open source community"
+CAPTION, CAPTION_EN = "鲸鱼开源社区的标志", "the logo of the whale open source community"
 
 
 @dataclass(frozen=True)
