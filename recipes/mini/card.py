@@ -103,6 +103,9 @@ Chance is {percent(10 / numbers["candidates"])}.
 
 {head_table(numbers)}
 
+Where dense is the best column, use it alone: the blend's published weights suit BGE-M3, and the sparse weights here are
+on a larger scale. Between two pictures the sparse scores are in the hundreds, so don't blend there.
+
 ## Across languages
 A name in one language finds the same concept's name in another among {numbers["candidates"]:,}, R@1, over 20 random
 pairs of languages: mean {percent(mean(across.values()))}, least {percent(min(across.values()))}
