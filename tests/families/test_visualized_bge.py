@@ -238,6 +238,11 @@ def test_borrowed_heads_say_whether_the_text_towers_are_equal(
     close(found.dense[:1], model(name).encode("a whale").dense)
     assert len(found.multi[2]) == 256 + 1
 
+    halves = {k: t.half() for k, t in tensors.items()}
+    rounded = load(source, weights=weights, heads_from=m3_with(halves, tmp_path / "halves"), device="cpu")
+    assert "text towers are equal" in rounded.spec.notes  # one file in float16, the other in float32
+    assert rounded.spec.level("text", "sparse") == "trained"
+
     changed = tensors | {
         "bge_encoder.layer.0.output.dense.bias": tensors["bge_encoder.layer.0.output.dense.bias"] + 0.5
     }

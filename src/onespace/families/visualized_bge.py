@@ -157,14 +157,21 @@ def graft(plan: Plan, folder: Path) -> Plan:
 def distance(ours: dict[str, Tensor], theirs: dict[str, Tensor], *, where: str) -> float:
     """The largest difference between two sets of tensors of the same names and shapes; 0 when they are equal.
 
+    Where one file stores fewer bits than the other, both are compared at the coarser precision.
+
     Raises:
         ModelError: names or shapes differ.
     """
     odd = [n for n in sorted({*ours, *theirs}) if n not in ours or n not in theirs or ours[n].shape != theirs[n].shape]
     if odd:
         raise ModelError(f"{where}: its text tower has another shape ({odd[0]} and {len(odd) - 1} more).")
-    unequal = (n for n in ours if not ours[n].equal(theirs[n]))
-    return max((float((ours[n].float() - theirs[n].float()).abs().max()) for n in unequal), default=0.0)
+    couples = (_same_precision(ours[n], theirs[n]) for n in ours)
+    return max((float((a.float() - b.float()).abs().max()) for a, b in couples if not a.equal(b)), default=0.0)
+
+
+def _same_precision(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    coarser = a.dtype if a.dtype.itemsize <= b.dtype.itemsize else b.dtype
+    return a.to(coarser), b.to(coarser)
 
 
 def _text_tower(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
