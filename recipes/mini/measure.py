@@ -68,7 +68,7 @@ def measure(model: Encoder, test: Test) -> dict[str, Any]:
     """Every number of the card."""
     pictures = model.encode(test.pictures)
     texts = {locale: model.encode(list(names.values()), heads=("dense",)) for locale, names in test.names.items()}
-    languages = {locale: _both_ways(texts[locale], pictures, list(test.names[locale])) for locale in test.names}
+    languages = {locale: both_ways(texts[locale], pictures, list(test.names[locale])) for locale in test.names}
     full = [locale for locale in languages if locale not in KEPT_OUT]
     means = {k: float(np.mean([languages[locale][k] for locale in full])) for k in ("R@1", "R@10", "image R@10")}
     return {
@@ -82,7 +82,8 @@ def measure(model: Encoder, test: Test) -> dict[str, Any]:
     }
 
 
-def _both_ways(texts: Embeddings, pictures: Embeddings, own: list[int]) -> dict[str, float]:
+def both_ways(texts: Embeddings, pictures: Embeddings, own: list[int]) -> dict[str, float]:
+    """Recall of pictures by texts and of texts by pictures; ``own[i]`` is the picture of text i."""
     scores = onespace.similarity(texts, pictures)
     back, order = scores.T[own], np.arange(len(own))
     return {

@@ -34,14 +34,24 @@ class Learner(nn.Module):
         self.anchors = nn.Parameter(torch.randn(concepts, model.spec.heads.dense) * 0.05)
         self.scales = nn.Parameter(torch.tensor([3.0, 2.7, 0.0]))  # log of 1 / temperature: dense, multi, sparse
 
+    def pull(self, vectors: Tensor, things: Tensor) -> Tensor:
+        """How far unit vectors (N, D) are from the anchors of what they mean, ``things`` (N, 2)."""
+        anchors = F.normalize(self.anchors.float(), dim=1)
+        return anchored(self.scales[0].clamp(max=4.6).exp() * vectors @ anchors.T, things)
+
+    def seeing(self, seen: Tensor, batch: Draw) -> Tensor:
+        """A short way to the image tower, past the fusion: the mean of the image tokens (B, P, D)."""
+        return self.pull(F.normalize(seen.float().mean(1), dim=1), batch.things)
+
+    def reading(self, batch: Draw) -> Tensor:
+        """The texts that stand alone."""
+        return self.pull(dense.pool(_alone(self.model, batch.names), batch.names.mask, "cls"), batch.named)
+
     def forward(self, batch: Draw, empty: Texts | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its parts; without the ids of the empty text, of pictures and names that only meet at anchors."""
         if empty is not None:
             return _losses(self, batch, empty)
-        seen, read = (
-            direct(self, self.model.project(self.model.image(batch.pixels)), batch.things),
-            read_alone(self, batch),
-        )
+        seen, read = self.seeing(self.model.project(self.model.image(batch.pixels)), batch), self.reading(batch)
         return seen + read, {"ad": seen, "an": read}
 
 
@@ -88,7 +98,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     scale = learner.scales.clamp(max=4.6).exp()
     n = len(batch.pixels)
     seen = model.project(model.image(batch.pixels))  # (B, P, D)
-    hint = direct(learner, seen, batch.things)
+    hint = learner.seeing(seen, batch)
     if batch.keep is not None:
         seen = seen.gather(1, batch.keep[:, :, None].expand(-1, -1, seen.shape[2]))  # (B, P', D)
     nothing = Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1))
@@ -113,12 +123,11 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     parts["po"] = F.cross_entropy(scale[0] * p @ torch.cat([own, t]).T, torch.arange(half)) / 3  # its very own words
     parts["pi"] = both(scale[0] * p @ i.T, batch.pair_label, label) / 2
 
-    anchors = F.normalize(learner.anchors.float(), dim=1)
-    parts["ai"] = anchored(scale[0] * i @ anchors.T, batch.things)
+    parts["ai"] = learner.pull(i, batch.things)
     parts["ad"] = hint
-    parts["an"] = read_alone(learner, batch)
-    parts["at"] = anchored(scale[0] * t @ anchors.T, batch.things) / 2
-    parts["ap"] = anchored(scale[0] * p @ anchors.T, batch.pair_things) / 2
+    parts["an"] = learner.reading(batch)
+    parts["at"] = learner.pull(t, batch.things) / 2
+    parts["ap"] = learner.pull(p, batch.pair_things) / 2
 
     some = Texts(batch.texts.ids[:half], batch.texts.mask[:half])
     tokens = model.multi(text[:half])
@@ -134,9 +143,9 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     rows = _rows(weights, batch.texts.ids, terms)  # (B, terms)
     parts["si"] = both(scale[2] * named @ rows.T, label, label) / 2
     parts["flops"] = named.mean(0).square().sum() * 0.003 + rows.mean(0).square().sum() * 0.003
-    own = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
+    words_of_pair = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
     ids, mask = batch.pair_texts.ids, batch.pair_texts.mask
-    spoken = _rows(model.token_weights(own, ids, mask), ids, terms)
+    spoken = _rows(model.token_weights(words_of_pair, ids, mask), ids, terms)
     both_terms = torch.maximum(model.patch_terms(pair[:, 1 : 1 + seen.shape[1]], words, terms), spoken)
     parts["sp"] = both(scale[2] * rows @ both_terms.T, label, batch.pair_label) / 4
 
@@ -170,20 +179,6 @@ def both(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def anchored(scores: Tensor, things: Tensor) -> Tensor:
     """Cross-entropy of scores (N, concepts) with one or two true concepts (N, 2), half of the weight on each."""
     return -scores.float().log_softmax(1).gather(1, things).mean()
-
-
-def direct(learner: Learner, seen: Tensor, things: Tensor) -> Tensor:
-    """A short way to the image tower, past the fusion: the mean of the image tokens (B, P', D) against the anchors."""
-    anchors = F.normalize(learner.anchors.float(), dim=1)
-    pooled = F.normalize(seen.float().mean(1), dim=1)
-    return anchored(learner.scales[0].clamp(max=4.6).exp() * pooled @ anchors.T, things)
-
-
-def read_alone(learner: Learner, batch: Draw) -> Tensor:
-    """The texts that stand alone, against the anchors."""
-    anchors = F.normalize(learner.anchors.float(), dim=1)
-    vectors = dense.pool(_alone(learner.model, batch.names), batch.names.mask, "cls")
-    return anchored(learner.scales[0].clamp(max=4.6).exp() * vectors @ anchors.T, batch.named)
 
 
 def within(scores: Tensor, label: Tensor) -> Tensor:

@@ -11,11 +11,13 @@ import torch
 from tokenizers import Tokenizer
 
 from onespace.model import FusedModel
+from onespace.prepare import tokens
 from onespace.spec import HeadSpec, ImageSpec, PixelSpec, Spec, TextSpec
 from onespace.train.loop import Schedule, Trainer
 from recipes.mini.batches import SEEING_STEPS
 from recipes.mini.data import Corpus
 from recipes.mini.evaluate import evaluate
+from recipes.mini.measure import read_test
 from recipes.mini.objective import SHORTER, Learner, objective
 
 BUILD = Path("build/mini")
@@ -81,10 +83,11 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")
     schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=50, decay=arguments.decay)
+    reader, test = tokens.Tokenizer.from_folder(arguments.data), read_test(arguments.data)
     trainer = Trainer(learner, step_loss, arguments.out, schedule)
     while trainer.step < arguments.steps:
         trainer.run(min(arguments.steps, (trainer.step // arguments.evaluate_every + 1) * arguments.evaluate_every))
-        evaluate(learner.model, tokenizer, arguments.data, arguments.out / "evaluation.jsonl", trainer.step)
+        evaluate(learner.model, reader, test, arguments.out / "evaluation.jsonl", trainer.step)
 
 
 if __name__ == "__main__":

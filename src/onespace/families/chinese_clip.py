@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from onespace.families import bert_layout
+from onespace.families import bert_layout, dual_layout
 from onespace.families.clip import VISION_DEFAULTS, VISION_NAMES, clip_pixels
-from onespace.families.dual_layout import LAYER_NAMES, UNUSED, Names, activation, dual_spec, image_spec
+from onespace.families.dual_layout import LAYER_NAMES, UNUSED, Names, dual_spec, image_spec
 from onespace.families.source import Plan, Source
 from onespace.spec import TextSpec
 
@@ -66,18 +66,8 @@ def plan(source: Source) -> Plan:
 
 def text_spec(config: dict[str, Any]) -> TextSpec:
     """The BERT that a complete ``text_config`` describes."""
-    return TextSpec(
-        vocab=config["vocab_size"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        hidden=config["intermediate_size"],
-        max_positions=config["max_position_embeddings"],
-        token_types=config["type_vocab_size"],
-        pad=config["pad_token_id"],
-        eps=config["layer_norm_eps"],
-        activation=activation(config),
-    )
+    spec = dual_layout.text_spec(config, "bert", pad=config["pad_token_id"])
+    return replace(spec, token_types=config["type_vocab_size"])
 
 
 def tiny() -> Encoder:

@@ -121,7 +121,9 @@ def activation(config: Mapping[str, Any]) -> Activation:
     return ACTIVATIONS[name]
 
 
-def text_spec(config: Mapping[str, Any], tower: Literal["clip", "siglip"], *, pad: int = 0, eot: int = -1) -> TextSpec:
+def text_spec(
+    config: Mapping[str, Any], tower: Literal["bert", "clip", "siglip"], *, pad: int = 0, eot: int = -1
+) -> TextSpec:
     """The text tower that a complete ``text_config`` describes."""
     return TextSpec(
         tower=tower,
