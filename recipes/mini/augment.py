@@ -58,7 +58,19 @@ def lay(
         level = rng.uniform(0.65, 1) if dark else rng.uniform(0, 0.35)
         picture.paste(_colour(np.clip(level + rng.normal(0, 0.18, 3), 0, 1)), mask=alpha)
     else:
-        picture.paste(layer.convert("L").convert("RGB") if rng.random() < 0.06 else layer.convert("RGB"), mask=alpha)
+        picture.paste(_tinted(layer, rng), mask=alpha)
+
+
+def _tinted(layer: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The colours as they are, or a little off, or none: every hand has its own paints."""
+    kind = rng.random()
+    if kind < 0.06:
+        return layer.convert("L").convert("RGB")
+    if kind < 0.5:
+        return layer.convert("RGB")
+    mix = np.eye(3) + rng.normal(0, 0.06, (3, 3))
+    shift = rng.normal(0, 12, (3, 1))
+    return layer.convert("RGB").convert("RGB", np.concatenate([mix, shift], 1).ravel().tolist())
 
 
 def write_word(picture: Image.Image, word: str, dark: bool, rng: np.random.Generator) -> None:

@@ -12,29 +12,54 @@ from torch import Tensor
 from recipes.mini import augment
 from recipes.mini.data import Concept, Corpus, draw_locale
 
-COMPOSED = 0.2
-"""Share of the pictures that show two things."""
-HARDEST = 0.15
-"""How far pictures go from large and single (0) to small, cropped and composed (1)."""
-EASY_STEPS = 1500
-"""Steps over which pictures go from large and single to small, cropped and composed; starting hard learns nothing."""
+COMPOSED = 0.4
+"""Share of the pictures that show two things, when pictures are at their hardest."""
+CROWDED = 0.4
+"""Share of the pictures that another drawing reaches into, unnamed, when pictures are at their hardest."""
 CHANGED = 0.3
 """Share of the pairs whose text adds a second thing to the picture."""
-
-
-def known_at(step: int) -> int:
-    """Emoji that take part at a step: 100 at first, then twice as many every 200 steps.
-
-    With few things a first eye for shapes forms within minutes; with all at once every picture lands in one place, and
-    stays there for an hour.
-    """
-    return int(100 * 2 ** min(max(0, step - SEEING_STEPS) / 200, 12))
-
-
-NAMES = 256
+SHOWN = 0.7
+"""Share of the changed pairs whose meaning is also drawn in the batch: the picture with the second thing in it."""
+NAMES = 640
 """Texts in a batch that stand alone."""
 SEEING_STEPS = 100
 """First steps, in which the image tower learns alone."""
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """What a step is made of. ``behind`` are steps that the weights have behind them from an earlier run."""
+
+    steps: int
+    patches: int
+    behind: int = 0
+    whole: float = 0.08
+    """Last share of the steps, in which all patches are fused."""
+
+    def known(self, step: int) -> int:
+        """Emoji that take part at a step: 100 at first, then twice as many every 200 steps.
+
+        With few things a first eye for shapes forms within minutes; with all at once every picture lands in one place,
+        and stays there for an hour.
+        """
+        return int(100 * 2 ** min(max(0, step + self.behind - SEEING_STEPS) / 200, 12))
+
+    def hard(self, step: int) -> float:
+        """How far pictures go from large and single (0) to small, crowded and composed (1).
+
+        Starting hard learns nothing, so the first 2,000 steps are easy.
+        """
+        return float(np.interp(step + self.behind, (0, 225, 2000, 3500), (0, 0.15, 0.15, 0.5)))
+
+    def kept(self, step: int) -> int:
+        """Image tokens that go on to the fusion."""
+        return self.patches if step >= self.steps * (1 - self.whole) else self.patches * 3 // 8
+
+    def light(self, step: int) -> bool:
+        """Whether the two towers meet at the anchors alone, at half the cost: they need more examples than fusion."""
+        if step + self.behind < SEEING_STEPS:
+            return True
+        return step % 3 != 0 if step < self.steps * 0.7 else step % 2 != 0 and step < self.steps * (1 - self.whole)
 
 
 @dataclass
@@ -53,7 +78,7 @@ class Draw:
     ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,) is what
     the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``. ``things`` (B, 2) and
     ``pair_things`` (B / 2, 2) are the indices of the one or two concepts that are meant. ``names`` are more texts, of
-    any concepts ``named`` (NAMES, 2): there are far more names than pictures.
+    any concepts ``named`` (NAMES, 2), sorted by length: there are far more names than pictures.
     """
 
     pixels: Tensor
@@ -78,16 +103,19 @@ def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:
     return Texts(ids, ids != 1)
 
 
-def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: int, patches: int, kept: int) -> Draw:
-    """The batch of a step; ``size`` pictures of which ``kept`` of ``patches`` image tokens go on to the fusion."""
-    rng = np.random.default_rng((seed, step))
-    concepts = corpus.draw_concepts(rng, size // 2, known=known_at(step))
+def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: int, plan: Curriculum) -> Draw:
+    """The batch of a step: ``size`` pictures and what belongs to them."""
+    rng = np.random.default_rng((seed, plan.behind + step))
+    patches, kept, hard = plan.patches, plan.kept(step), plan.hard(step)
+    concepts = corpus.draw_concepts(rng, size // 2, known=plan.known(step))
     concepts = concepts + concepts  # two views of each; (B,)
     own = np.array([c.index for c in concepts])
     labels = np.tile(np.arange(size // 2), 2)
     partners = rng.permutation(size // 2)[labels]
-    hard = min(HARDEST, step / EASY_STEPS)
-    composed = (rng.random(size) < COMPOSED * hard) & (partners != labels)
+    apart = partners != labels
+    composed = (rng.random(size) < COMPOSED * hard) & apart
+    changed = (rng.random(size) < CHANGED) & ~composed & apart & (np.arange(size) < size // 2)
+    composed[size // 2 :] |= changed[: size // 2] & (rng.random(size // 2) < SHOWN)
     joint = labels * size + partners + size  # a label of its own for every ordered couple
 
     pixels = _pictures(corpus, rng, concepts, [concepts[p] for p in partners], composed, hard)
@@ -102,7 +130,6 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
         return corpus.draw_text(rng, concepts[i], locale=locale)[0]
 
     texts = [words(i) for i in range(size)]
-    changed = (rng.random(size) < CHANGED) & ~composed & (partners != labels) & (np.arange(size) < size // 2)
     pair_texts, extra = [], []
     for i in range(size // 2):
         locale = draw_locale(rng, concepts[i])
@@ -113,9 +140,11 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
         pair_texts.append(corpus.draw_text(rng, second, locale=locale if locale in second.names else "en")[0])
         extra.append(corpus.joint(concepts[i], second, locale))
     others = [corpus.draw_any(rng) for _ in range(NAMES)]
+    names = tokenise(tokenizer, [corpus.draw_text(rng, c)[0] for c in others])
+    order = names.mask.sum(1).argsort(stable=True)
     return Draw(
-        names=tokenise(tokenizer, [corpus.draw_text(rng, c)[0] for c in others]),
-        named=torch.tensor([[c.index, c.index] for c in others]),
+        names=Texts(names.ids[order], names.mask[order]),
+        named=torch.tensor([[c.index, c.index] for c in others])[order],
         pixels=pixels,
         keep=keep,
         label=torch.from_numpy(np.where(composed, joint, labels)),
@@ -151,6 +180,10 @@ def _pictures(
             side = np.array([rng.uniform(0.3, 0.6), rng.normal(0, 0.15)]) * (1 if rng.random() < 0.5 else -1)
             other = partners[i].rows[int(rng.integers(len(partners[i].rows)))]
             layers = [(rows[i], (0.4, 0.7), side), (other, (0.4, 0.7), -side)]
+        elif rng.random() < CROWDED * hard:
+            stranger = partners[i].rows[int(rng.integers(len(partners[i].rows)))]
+            angle = rng.uniform(0, 2 * np.pi)
+            layers.insert(0, (stranger, (0.4, 0.8), 0.9 * np.array([np.cos(angle), np.sin(angle)])))
         for row, scale, shift in layers:
             mono = bool(corpus.monochrome[row])
             augment.lay(picture, corpus.images[row], mono, dark, rng, scale=scale, shift=shift)

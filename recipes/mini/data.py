@@ -15,8 +15,7 @@ import numpy as np
 from recipes.mini.templates import ANIMALS, TEMPLATES, fill
 
 FAVOURED = ("en", "zh", "es", "hi", "ar", "sw", "ja", "ru", "fr", "vi")
-"""Locales whose names are drawn six times as often; English and Chinese three times that."""
-
+"""Locales whose names are drawn more often."""
 
 SPACED = ("en", "es", "fr", "de", "it", "pt", "nl", "sv", "id", "ru", "uk", "vi", "sw", "tr", "pl")
 """Locales in which words are sometimes run together, as they are in names of projects."""
@@ -124,7 +123,7 @@ class Corpus:
 
 
 def draw_locale(rng: np.random.Generator, concept: Concept) -> str:
-    """One of the concept's locales, favoured ones six times as often, English and Chinese twenty times."""
+    """One of the concept's locales, favoured ones four times as often."""
     locales = list(concept.names)
-    weights = np.array([20.0 if x in ("en", "zh") else 6.0 if x in FAVOURED else 1.0 for x in locales])
+    weights = np.array([4.0 if x in FAVOURED else 1.0 for x in locales])
     return locales[int(rng.choice(len(locales), p=weights / weights.sum()))]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from onespace.fuse import fuse
 from onespace.heads import dense
 from onespace.model import FusedModel
-from recipes.mini.batches import Draw, Texts, draw, tokenise
+from recipes.mini.batches import Curriculum, Draw, Texts, draw, tokenise
 from recipes.mini.data import Corpus
 
 SHORTER = (64, 128)
@@ -44,8 +44,15 @@ class Learner(nn.Module):
         return self.pull(F.normalize(seen.float().mean(1), dim=1), batch.things)
 
     def reading(self, batch: Draw) -> Tensor:
-        """The texts that stand alone."""
-        return self.pull(dense.pool(_alone(self.model, batch.names), batch.names.mask, "cls"), batch.named)
+        """The texts that stand alone, which are sorted by length: the shorter half is read without its padding."""
+        ids, mask, half = batch.names.ids, batch.names.mask, len(batch.named) // 2
+        longest = int(mask[:half].sum(1).max())
+        halves = Texts(ids[:half, :longest], mask[:half, :longest]), Texts(ids[half:], mask[half:])
+        return self.pull(torch.cat([self.vectors(texts) for texts in halves]), batch.named)
+
+    def vectors(self, texts: Texts) -> Tensor:
+        """Dense vectors of texts alone: (N, D), unit rows."""
+        return dense.pool(_alone(self.model, texts), texts.mask, "cls")
 
     def forward(self, batch: Draw, empty: Texts | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its parts; without the ids of the empty text, of pictures and names that only meet at anchors."""
@@ -62,31 +69,24 @@ def objective(
     *,
     seed: int,
     size: int,
-    kept: Callable[[int], int],
-    light: Callable[[int], bool] = lambda _: False,
+    plan: Curriculum,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
-    """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights.
-
-    Steps that are ``light`` train the image tower and the text tower against the anchors alone, at half the cost: they
-    need far more examples than their fusion.
-    """
-    assert learner.model.spec.image is not None
-    patches = learner.model.spec.image.tokens
+    """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights."""
     empty = tokenise(tokenizer, [""])
     ahead: dict[int, Future[Draw]] = {}
     worker = ThreadPoolExecutor(1)
 
     def prepare(step: int) -> Draw:
-        return draw(corpus, tokenizer, step, seed=seed, size=size, patches=patches, kept=kept(step))
+        return draw(corpus, tokenizer, step, seed=seed, size=size, plan=plan)
 
     def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
         waiting = ahead.pop(step, None)
         batch = prepare(step) if waiting is None else waiting.result()
         ahead[step + 1] = worker.submit(prepare, step + 1)
         batch.pixels = batch.pixels.to(torch.bfloat16, memory_format=torch.channels_last)
-        torch.manual_seed(seed * 1_000_003 + step)
+        torch.manual_seed(seed * 1_000_003 + plan.behind + step)
         half = {n: p if n in ("scales", "anchors") else p.bfloat16() for n, p in learner.named_parameters()}
-        loss, parts = functional_call(learner, half, (batch, None if light(step) else empty))
+        loss, parts = functional_call(learner, half, (batch, None if plan.light(step) else empty))
         return loss, {k: float(v.detach()) for k, v in parts.items()}
 
     return step_loss
@@ -141,8 +141,11 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     named = model.patch_terms(image[:, 1 : 1 + seen.shape[1]], words, terms)  # (B, terms)
     weights = model.token_weights(text, batch.texts.ids, batch.texts.mask)  # (B, L)
     rows = _rows(weights, batch.texts.ids, terms)  # (B, terms)
-    parts["si"] = both(scale[2] * named @ rows.T, label, label) / 2
-    parts["flops"] = named.mean(0).square().sum() * 0.003 + rows.mean(0).square().sum() * 0.003
+    lexical = rows @ named.T  # (B, B): texts by pictures
+    parts["si"] = both(scale[2] * lexical, label, label) / 2
+    parts["flops"] = named.mean(0).square().sum() * 0.03 + rows.mean(0).square().sum() * 0.003
+    blend = scale[0] * t[:half] @ i[:half].T + scale[1] * late + scale[2] * lexical[:half, :half]
+    parts["bl"] = both(blend, label[:half], label[:half]) / 2
     words_of_pair = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
     ids, mask = batch.pair_texts.ids, batch.pair_texts.mask
     spoken = _rows(model.token_weights(words_of_pair, ids, mask), ids, terms)

@@ -29,14 +29,14 @@ CHECKPOINT = ROOT / "models" / "onespace-mini"
 SHIPPED = ROOT / "src" / "onespace" / "assets" / "mini"
 
 
-def trained(run: Path, data: Path) -> Encoder:
+def trained(run: Path) -> Encoder:
     """The encoder of a run, its weights rounded to float16."""
-    vocabulary = Vocabulary.from_file(str(data / "tokenizer.json"))
+    vocabulary = Vocabulary.from_file(str(run / "tokenizer.json"))
     state = torch.load(run / "state.pt", weights_only=True)
     model = FusedModel(spec(vocabulary.get_vocab_size()))
     weights = {k.removeprefix("model."): v.half().float() for k, v in state["module"].items() if k.startswith("model.")}
     model.load_state_dict(weights)
-    return Encoder(model.spec, Tokenizer.from_folder(data), TorchEngine(model, device="cpu"))
+    return Encoder(model.spec, Tokenizer.from_folder(run), TorchEngine(model, device="cpu"))
 
 
 def training(run: Path, on: str) -> dict[str, object]:
@@ -57,13 +57,12 @@ def main() -> None:
     """Reads the arguments, writes both folders and says how large and how equal they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=BUILD / "run")
-    parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--shipped", type=Path, default=SHIPPED)
     parser.add_argument("--on", default="2 shared cores", help="what it was trained on, for the card")
     parser.add_argument("--note", default="", help="a sentence for the card: how the run differed from the recipe")
     arguments = parser.parse_args()
-    encoder = trained(arguments.run, arguments.data)
+    encoder = trained(arguments.run)
     for folder in (arguments.checkpoint, arguments.shipped):
         shutil.rmtree(folder, ignore_errors=True)
     save(encoder, arguments.checkpoint)

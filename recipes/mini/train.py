@@ -1,20 +1,25 @@
-"""Trains onespace-mini: `python -m recipes.mini.train --steps 2000`. Killed and started again, it goes on."""
+"""Trains onespace-mini: `python -m recipes.mini.train --steps 2000`. Killed and started again, it goes on.
+
+With ``--start FOLDER`` it goes on from a checkpoint, with that checkpoint's vocabulary: how v1 came from v0.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 
+from onespace.checkpoint import read
 from onespace.model import FusedModel
 from onespace.prepare import tokens
 from onespace.spec import HeadSpec, ImageSpec, PixelSpec, Spec, TextSpec
 from onespace.train.loop import Schedule, Trainer
-from recipes.mini.batches import SEEING_STEPS
+from recipes.mini.batches import Curriculum, tokenise
 from recipes.mini.data import Corpus
 from recipes.mini.evaluate import evaluate
 from recipes.mini.measure import read_test
@@ -47,6 +52,28 @@ def spec(vocab: int) -> Spec:
     )
 
 
+def fresh(vocab: int, concepts: int) -> Learner:
+    """A model that knows nothing."""
+    learner = Learner(FusedModel(spec(vocab)), concepts)
+    for table, deviation in (("words", 0.05), ("positions", 0.02), ("types", 0.02)):
+        torch.nn.init.normal_(getattr(learner.model.text.embed, table).weight, std=deviation)
+    return learner
+
+
+def started(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> Learner:
+    """The model of a checkpoint; the anchors, which aren't kept in one, begin where it puts the English names."""
+    concepts = corpus.emoji + corpus.icons
+    learner = Learner(FusedModel(spec(tokenizer.get_vocab_size())), len(concepts))
+    learner.model.load_state_dict(read(folder / "model.safetensors"))
+    learner.model.eval()
+    names = [c.names.get("en") or next(iter(c.names.values())) for c in concepts]
+    with torch.no_grad():
+        for first in range(0, len(names), 256):
+            learner.anchors[first : first + 256] = learner.vectors(tokenise(tokenizer, names[first : first + 256]))
+        learner.scales.copy_(torch.tensor([3.66, 2.79, 0.06]))  # where they were at the end of that run
+    return learner
+
+
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,7 +81,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate")
-    parser.add_argument("--whole", type=float, default=0.08, help="last share of the steps: all patches are fused")
+    parser.add_argument("--start", type=Path, help="folder of a checkpoint to go on from")
+    parser.add_argument("--behind", type=int, default=2000, help="steps that the checkpoint of --start has seen")
     parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--out", type=Path, default=BUILD / "run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -62,28 +90,26 @@ def main() -> None:
     parser.add_argument("--evaluate-every", type=int, default=300)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tokenizer = Tokenizer.from_file(str(arguments.data / "tokenizer.json"))
+    vocabulary = arguments.start or arguments.data
+    tokenizer = Tokenizer.from_file(str(vocabulary / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     corpus = Corpus(arguments.data)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    learner = Learner(FusedModel(spec(tokenizer.get_vocab_size())), len(corpus.emoji) + len(corpus.icons))
-    torch.nn.init.normal_(learner.model.text.embed.words.weight, std=0.05)
-    torch.nn.init.normal_(learner.model.text.embed.positions.weight, std=0.02)
-    torch.nn.init.normal_(learner.model.text.embed.types.weight, std=0.02)
+    if arguments.start:
+        learner = started(arguments.start, corpus, tokenizer)
+    else:
+        learner = fresh(tokenizer.get_vocab_size(), len(corpus.emoji) + len(corpus.icons))
     learner.model.image.to(memory_format=torch.channels_last)
     patches = learner.model.spec.image.tokens  # type: ignore[union-attr]
-    whole_from = arguments.steps * (1 - arguments.whole)
-    step_loss = objective(
-        learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch,
-        kept=lambda step: patches if step >= whole_from else patches * 3 // 8,
-        light=lambda step: step < SEEING_STEPS or (step < arguments.steps * 0.7 and step % 3 != 0),
-    )  # fmt: skip
+    plan = Curriculum(arguments.steps, patches, behind=arguments.behind if arguments.start else 0)
+    step_loss = objective(learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch, plan=plan)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(vocabulary / "tokenizer.json", arguments.out)
     (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")
     schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=50, decay=arguments.decay)
-    reader, test = tokens.Tokenizer.from_folder(arguments.data), read_test(arguments.data)
+    reader, test = tokens.Tokenizer.from_folder(vocabulary), read_test(arguments.data)
     trainer = Trainer(learner, step_loss, arguments.out, schedule)
     while trainer.step < arguments.steps:
         trainer.run(min(arguments.steps, (trainer.step // arguments.evaluate_every + 1) * arguments.evaluate_every))

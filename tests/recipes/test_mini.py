@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from onespace.families import tiny as tiny_parts
 from onespace.model import FusedModel
 from onespace.train.loop import Schedule, Trainer, read_log
-from recipes.mini.batches import draw
+from recipes.mini.batches import Curriculum, draw
 from recipes.mini.data import Corpus
 from recipes.mini.objective import Learner, objective
 from recipes.mini.train import spec
@@ -61,7 +61,8 @@ def parts(folder: Path) -> tuple[Corpus, Tokenizer]:
 
 def test_a_batch_depends_on_its_step_alone(folder: Path) -> None:
     corpus, tokenizer = parts(folder)
-    first, again, other = (draw(corpus, tokenizer, s, seed=1, size=8, patches=64, kept=24) for s in (5, 5, 6))
+    plan = Curriculum(steps=100, patches=64)
+    first, again, other = (draw(corpus, tokenizer, s, seed=1, size=8, plan=plan) for s in (5, 5, 6))
     assert torch.equal(first.pixels, again.pixels)
     assert torch.equal(first.texts.ids, again.texts.ids)
     assert not torch.equal(first.pixels, other.pixels)
@@ -84,8 +85,10 @@ def test_a_few_steps_learn(folder: Path, tmp_path: Path) -> None:
     )
     torch.manual_seed(0)
     learner = Learner(FusedModel(small), len(WORDS))
-    step_loss = objective(learner, corpus, tokenizer, seed=0, size=8, kept=lambda _: 32)
+    plan = Curriculum(steps=40, patches=64, behind=2000)
+    step_loss = objective(learner, corpus, tokenizer, seed=0, size=8, plan=plan)
     Trainer(learner, step_loss, tmp_path, Schedule(steps=40, learning_rate=3e-3, warmup=4, log_every=1)).run()
     rows = read_log(tmp_path)
-    early, late = (float(np.mean([row["loss"] for row in some])) for some in (rows[:5], rows[-5:]))
+    assert {"it256" in row or "it32" in row for row in rows} == {True, False}  # light steps and whole ones
+    early, late = (float(np.mean([row["ad"] + row["an"] for row in some])) for some in (rows[:5], rows[-5:]))
     assert late < 0.8 * early

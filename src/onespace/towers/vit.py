@@ -69,8 +69,7 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         weight, bias = self.weight.float(), self.bias.float()
-        y = F.batch_norm(x.float(), self.running_mean, self.running_var, weight, bias, self.training, 0.1, 1e-5)
-        return y.to(x.dtype)
+        return F.batch_norm(x, self.running_mean, self.running_var, weight, bias, self.training, 0.1, 1e-5)
 
 
 def conv_stem(spec: ImageSpec) -> nn.Sequential:
