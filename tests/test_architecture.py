@@ -16,8 +16,8 @@ LAYERS = (
     ("prepare", "towers", "heads", "fuse"),
     ("model", "dual", "engines", "checkpoint", "passages", "batches", "call"),
     ("encoder", "exported"),
-    ("hub", "families", "search", "contract", "plot", "files", "forms", "explain", "store"),
-    ("compare", "demo", "export", "train", "evaluate", "compat"),
+    ("hub", "families", "search", "contract", "plot", "files", "forms", "explain", "store", "results", "evaluate"),
+    ("compare", "demo", "export", "train", "index", "choose", "serve", "integrations", "compat"),
     ("cli", "__main__"),
 )
 """From the bottom up. A package is one entry; inside it, modules may import each other."""

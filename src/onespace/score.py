@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Vectors: TypeAlias = "Embeddings | ArrayLike"
+Weights: TypeAlias = tuple[float, float, float]
+"""Of dense, sparse and multi in a blend."""
 
-BLEND = (1.0, 0.3, 1.0)
-"""Weights of dense, sparse and multi in ``blend``: those that BGE-M3 was trained with."""
+BLEND: Weights = (1.0, 0.3, 1.0)
+"""The weights of ``blend`` that BGE-M3 was trained with."""
+BLENDS: dict[str, Weights] = {"onespace-mini": (1.0, 0.03, 0.4)}
+"""Those of other models, by name: the ratio of the temperatures that each head learnt beside the others."""
 NO_ROWS = -1.0
 """The maxsim of an item without a vector: the least that unit rows can score, so it never beats a real match."""
 PRODUCTS = 4_000_000
@@ -35,14 +39,15 @@ def similarity(
     b: Vectors,
     *,
     metric: Metric = "cosine",
-    weights: tuple[float, float, float] = BLEND,
+    weights: Weights | None = None,
     fair: bool | Calibration = False,
 ) -> np.ndarray:
     """Compares every item of ``a`` with every item of ``b``: (N, M) float32.
 
     Larger is nearer, except for ``euclidean``, which is a distance. The dense metrics also take plain arrays (N, D).
     ``maxsim`` and ``blend`` are not symmetric: ``a`` holds the queries. ``weights`` are those of dense, sparse and
-    multi in ``blend``, which divides by their sum; a head of weight 0 isn't needed.
+    multi in ``blend``, by default the model's own (`blend_weights`); it divides by their sum, and a head of weight 0
+    isn't needed.
 
     ``fair=True`` makes the scores of texts, pictures and pairs comparable, so that they can be ranked in one list: the
     result is how sure it is that two items belong together, 0 being as likely as not, and larger is nearer under every
@@ -70,6 +75,7 @@ def similarity(
             raise InputError(
                 "fair needs the Embeddings that encode() returns: bare vectors don't say what they are of."
             )
+        weights = weights or blend_weights(a.model)
         calibration = fair if isinstance(fair, Calibration) else Calibration.shipped(a.model)
         if calibration.model != a.model:
             raise InputError(
@@ -82,8 +88,17 @@ def similarity(
     if metric == "maxsim":
         return maxsim(_head(a, "a", "multi"), _head(b, "b", "multi"))
     if metric == "blend":
-        return _blend(a, b, weights)
+        return _blend(a, b, weights or blend_weights(a.model if isinstance(a, Embeddings) else ""))
     return _dense(_matrix(a, "a"), _matrix(b, "b"), metric)
+
+
+def blend_weights(model: str) -> Weights:
+    """How much dense, sparse and multi count in a model's ``blend``, unless one says otherwise.
+
+    >>> blend_weights("bge-m3")
+    (1.0, 0.3, 1.0)
+    """
+    return BLENDS.get(model, BLEND)
 
 
 def lexical(a: Sparse, b: Sparse) -> np.ndarray:
@@ -138,7 +153,7 @@ def maxsim(a: Ragged, b: Ragged) -> np.ndarray:
     return scores
 
 
-def _blend(a: Vectors, b: Vectors, weights: tuple[float, float, float]) -> np.ndarray:
+def _blend(a: Vectors, b: Vectors, weights: Weights) -> np.ndarray:
     if len(weights) != 3 or min(weights) < 0 or sum(weights) == 0:
         raise InputError(
             f"weights {weights!r} must be three numbers, none below 0 and not all 0: dense, sparse, multi."

@@ -10,7 +10,7 @@ from onespace.embeddings import Embeddings
 from onespace.errors import InputError
 from onespace.fairness import Calibration
 from onespace.parts import Parts
-from onespace.score import BLEND, similarity
+from onespace.score import Weights, similarity
 from onespace.types import Box, Metric
 
 SCORES = 16_000_000
@@ -53,7 +53,7 @@ def rank(
     *,
     k: int = 10,
     metric: Metric = "cosine",
-    weights: tuple[float, float, float] = BLEND,
+    weights: Weights | None = None,
     fair: bool | Calibration = False,
 ) -> list[list[Hit]]:
     """The k best documents of each query, best first: a list for each item of ``queries``.

@@ -24,7 +24,7 @@ import numpy as np
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.errors import InputError
 from onespace.explain.leaving import without_each
-from onespace.score import BLEND, NO_ROWS, similarity
+from onespace.score import BLEND, NO_ROWS, Weights, blend_weights, similarity
 from onespace.types import Box, Head, Item, Metric, Modality, Pair
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Explanation:
     parts: tuple[Part, ...]
     field: Field | None = None
     """For a picture: where it is near to the query."""
-    weights: tuple[float, float, float] = BLEND
+    weights: Weights = BLEND
 
     @property
     def shares(self) -> dict[Share, float]:
@@ -147,7 +147,7 @@ def explain(
     d_row: int,
     *,
     metric: Metric = "blend",
-    weights: tuple[float, float, float] = BLEND,
+    weights: Weights | None = None,
 ) -> Explanation:
     """Takes one score of `onespace.similarity` apart; no model is run.
 
@@ -158,6 +158,7 @@ def explain(
         InputError: a row that isn't there, or whatever `similarity` refuses.
     """
     query, document = queries[q_row], documents[d_row]
+    weights = weights or blend_weights(queries.model)
     score = float(similarity(query, document, metric=metric, weights=weights)[0, 0])
     share = dict(zip(SHARES["blend"], weights, strict=True))
     total = sum(share.values()) if metric == "blend" else 1.0

@@ -30,7 +30,7 @@ from onespace.forms.quantise import (
     heaviest,
     unit,
 )
-from onespace.score import BLEND, similarity
+from onespace.score import Weights, blend_weights, similarity
 from onespace.search import Hit
 from onespace.types import HEADS, Metric
 
@@ -264,7 +264,7 @@ class Compact:
             model=self.bare.model,
         )
 
-    def similarity(self, queries: Embeddings, *, weights: tuple[float, float, float] = BLEND) -> np.ndarray:
+    def similarity(self, queries: Embeddings, *, weights: Weights | None = None) -> np.ndarray:
         """Every float query against every stored row: (N, M) float32.
 
         One head is scored by its own metric (cosine, lexical, maxsim), several by ``blend`` over those that are kept.
@@ -278,7 +278,7 @@ class Compact:
         queries: Embeddings,
         *,
         k: int = 10,
-        weights: tuple[float, float, float] = BLEND,
+        weights: Weights | None = None,
         rescore: Embeddings | Compact | None = None,
         candidates: int | None = None,
         hamming: bool = False,
@@ -331,10 +331,11 @@ class Compact:
             return queries
         return replace(queries, dense=unit(queries.dense[:, : self.dense.width]))
 
-    def _score(self, queries: Embeddings, rows: Embeddings, weights: tuple[float, float, float]) -> np.ndarray:
+    def _score(self, queries: Embeddings, rows: Embeddings, weights: Weights | None) -> np.ndarray:
         if len(self.form.heads) == 1:
             return similarity(queries, rows, metric=ALONE[self.form.heads[0]])
-        dense, sparse, multi = (w if h in self.form.heads else 0.0 for h, w in zip(HEADS, weights, strict=True))
+        chosen = zip(HEADS, weights or blend_weights(queries.model), strict=True)
+        dense, sparse, multi = (w if h in self.form.heads else 0.0 for h, w in chosen)
         return similarity(queries, rows, metric="blend", weights=(dense, sparse, multi))
 
     def _blocks(self) -> Iterator[np.ndarray]:
@@ -360,7 +361,7 @@ def _rescored(
     scores: np.ndarray,
     queries: Embeddings,
     finer: Embeddings | Compact,
-    weights: tuple[float, float, float],
+    weights: Weights | None,
     candidates: int,
 ) -> np.ndarray:
     """Scores of the best candidates by the finer rows; -inf elsewhere."""

@@ -15,11 +15,12 @@ import numpy as np
 
 from onespace.embeddings import Embeddings
 from onespace.errors import InputError
+from onespace.evaluate.intervals import Interval, Resamples
 from onespace.files.records import read_records
 from onespace.files.salvage import salvage
 from onespace.forms.compact import DenseForm, Form, MultiForm, SparseForm, apply
 from onespace.forms.pooling import pool
-from onespace.score import BLEND
+from onespace.score import Weights, blend_weights
 from onespace.types import HEADS, Head
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ HeadForm: TypeAlias = "DenseForm | SparseForm | MultiForm"
 
 DOCUMENTS, QUERIES = 5000, 300
 """Most items of a sample, and most queries: those that it names, or items that stand in for them."""
-RESAMPLES = 1000
-"""Resamples of the queries behind each 95% interval (Efron 1979)."""
 DENSE: tuple[Code, ...] = ("float16", "int8", "binary")
 MULTI: tuple[Code, ...] = ("int8", "binary")
 POOLS = ((1, None), (2, None), (4, None), (8, None), (1, 32), (1, 16), (1, 8), (1, 4))
@@ -40,18 +39,6 @@ POOLS = ((1, None), (2, None), (4, None), (8, None), (1, 32), (1, 16), (1, 8), (
 KEEP = (None, 64, 32, 16, 8, 4)
 """Terms an item of the sparse forms that are tried."""
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over the queries, and the 95% interval of it."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -74,8 +61,7 @@ class Option:
         """Plain values for JSON."""
         spread = {"agreement": self.agreement, "recall": self.recall}
         return {"form": str(self.form), "bytes_per_item": round(self.bytes_per_item, 1)} | {
-            name: None if x is None else {"mean": round(x.mean, 4), "low": round(x.low, 4), "high": round(x.high, 4)}
-            for name, x in spread.items()
+            name: None if x is None else x.to_dict() for name, x in spread.items()
         }
 
 
@@ -203,9 +189,7 @@ class Sample:
         return cls(saved.embeddings, queries, answers=answers, spec=model.spec, notes=tuple(notes))
 
 
-def plan(
-    sample: Sample, *, budget: int, k: int = 10, weights: tuple[float, float, float] = BLEND, seed: int = 0
-) -> Plan:
+def plan(sample: Sample, *, budget: int, k: int = 10, weights: Weights | None = None, seed: int = 0) -> Plan:
     """Tries the forms that take at most ``budget`` bytes an item on average, and measures what each still finds.
 
     Every form ranks the sample's items for each of its queries, as `Compact.search` does. Its ``agreement`` is the
@@ -220,6 +204,7 @@ def plan(
             f"the sample has {items} items and {len(sample.queries)} queries; recall@{k} needs at least "
             f"{max(3, 3 * k)} items and a query. Add items, better some hundreds."
         )
+    weights = weights or blend_weights(sample.documents.model)
     used = [(h, w) for h, w in zip(HEADS, weights, strict=True) if w and h in sample.documents.heads]
     if not used:
         raise InputError(f"weights {weights!r} leave none of the heads {', '.join(sample.documents.heads)}.")
@@ -337,32 +322,19 @@ def _measured(
         agreements.append(_found(first, nearest))
         if sample.answers is not None:
             recalls.append(_found(first, sample.answers))
-    n = len(sample.queries)
-    turns = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n  # (resamples, Q)
+    resamples = Resamples.of(len(sample.queries), seed=seed)
     decisive = np.stack(recalls or agreements, axis=1)  # (Q, options)
-    spread = _intervals(np.stack(agreements, axis=1), turns)
-    answered = _intervals(decisive, turns) if recalls else [None] * len(choices)
+    spread = resamples.intervals(np.stack(agreements, axis=1))
+    answered = resamples.intervals(decisive) if recalls else [None] * len(choices)
     options = [
         Option(_form(choice), sum(t.size for t in choice), agreement, recall)
         for choice, agreement, recall in zip(choices, spread, answered, strict=True)
     ]
-    return options, turns @ decisive
+    return options, resamples.weights @ decisive
 
 
 def _form(choice: Sequence[_Tried]) -> Form:
     return Form(**{t.head: t.form for t in choice})  # type: ignore[arg-type]
-
-
-def _intervals(shares: np.ndarray, turns: np.ndarray) -> list[Interval]:
-    """The mean of each column of (Q, options) with its 95% percentile interval.
-
-    Where all queries agree the bootstrap sees no spread; 3 / Q, the rule of three, is then taken for it.
-    """
-    means, n = shares.mean(0), len(shares)
-    low, high = np.quantile(np.clip(turns @ shares, 0, 1), (0.025, 0.975), axis=0)
-    low = np.where(means >= 1, max(0.0, 1 - 3 / n), low)
-    high = np.where(means <= 0, min(1.0, 3 / n), high)
-    return [Interval(*map(float, row)) for row in zip(means, low, high, strict=True)]
 
 
 def _pick(n: int, most: int, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from onespace.explain import explain
 from onespace.explain.explanation import Explanation
 from onespace.fairness import Calibration
 from onespace.parts import PartKind, Parts
-from onespace.score import BLEND, NO_ROWS, similarity
+from onespace.score import NO_ROWS, Weights, blend_weights, similarity
 from onespace.search import Hit
 from onespace.store.blobs import Shape
 from onespace.store.engine import Metadata
@@ -48,8 +48,8 @@ class SearchOptions:
 
     metric: Metric | None = None
     """``cosine``, ``lexical``, ``maxsim`` or ``blend``; by default a blend of all the heads that are kept."""
-    weights: tuple[float, float, float] = BLEND
-    """Of dense, sparse and multi in a blend."""
+    weights: Weights | None = None
+    """Of dense, sparse and multi in a blend; by default the model's own."""
     fusion: Fusion = "score"
     """``"rrf"`` adds up reciprocal ranks under each head instead of scores."""
     fair: bool | Calibration = False
@@ -108,7 +108,7 @@ class Wanted:
     filter: Filter | None
     explain: bool
     metric: Metric
-    weights: tuple[float, float, float]
+    weights: Weights
     options: SearchOptions
 
     @classmethod
@@ -129,9 +129,10 @@ class Wanted:
         missing = [head for head in METRICS[metric] if head not in shape.heads]
         if missing and metric != "blend":
             raise InputError(f"metric={metric!r} needs {missing[0]}; this store keeps {', '.join(shape.heads)}.")
-        kept = [w if head in shape.heads else 0.0 for head, w in zip(METRICS["blend"], options.weights, strict=False)]
-        if len(options.weights) != 3 or min(kept) < 0 or (metric == "blend" and not sum(kept)):
-            raise InputError(f"weights={options.weights!r} must be three numbers, none below 0 and not all 0.")
+        weights = options.weights or blend_weights(shape.model)
+        kept = [w if head in shape.heads else 0.0 for head, w in zip(METRICS["blend"], weights, strict=False)]
+        if len(weights) != 3 or min(kept) < 0 or (metric == "blend" and not sum(kept)):
+            raise InputError(f"weights={weights!r} must be three numbers, none below 0 and not all 0.")
         return cls(k, offset, filter, explain, metric, (kept[0], kept[1], kept[2]), options)
 
     @property
