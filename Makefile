@@ -4,11 +4,12 @@
 # bench  speed against peers, in the same run
 # test-cluster  the store's tests against a cluster: make test-cluster URL=qdrant://host:6334
 # evaluate-mini  the model card, from a clean state
+# train-mini  the shipped model from nothing, and its card: hours on a laptop
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.onespace
 
-.PHONY: demo test check bench test-cluster evaluate-mini clean
+.PHONY: demo test check bench test-cluster evaluate-mini train-mini clean
 
 demo: $(STAMP)-base
 	$(BIN)/onespace demo --out demo-output
@@ -28,13 +29,29 @@ bench: $(STAMP)-test
 test-cluster: $(STAMP)-test
 	ONESPACE_CLUSTER=$(URL) $(BIN)/python -m pytest tests/store -k cluster
 
-# Fetches the pinned drawings and names, renders them, measures the shipped model and writes docs/model-card.md.
-evaluate-mini: $(STAMP)-test
+MINI := $(BIN)/python -m recipes.mini
+
+# Fetches the pinned drawings and names, and renders them.
+build/mini/.ready: $(STAMP)-test
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[recipes]'
-	$(BIN)/python -m recipes.mini.fetch
-	$(BIN)/python -m recipes.mini.texts
-	$(BIN)/python -m recipes.mini.render
-	$(BIN)/python -m recipes.mini.card
+	$(MINI).fetch
+	$(MINI).texts
+	$(MINI).render
+	touch $@
+
+# Measures the shipped model and writes docs/model-card.md.
+evaluate-mini: build/mini/.ready
+	$(MINI).card
+
+# Two runs: the first from random weights, the second from what the first has learnt.
+train-mini: build/mini/.ready
+	$(MINI).tokenizer
+	$(MINI).train --steps 2000 --out build/mini/first
+	$(MINI).ship --run build/mini/first --checkpoint build/mini/v0 --shipped build/mini/v0-onnx
+	$(MINI).train --steps 2400 --start build/mini/v0 --out build/mini/run
+	$(MINI).ship
+	$(MINI).calibrate
+	$(MINI).card
 
 clean:
 	rm -rf .venv build dist demo-output

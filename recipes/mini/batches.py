@@ -49,7 +49,7 @@ class Curriculum:
 
         Starting hard learns nothing, so the first 2,000 steps are easy.
         """
-        return float(np.interp(step + self.behind, (0, 225, 2000, 3500), (0, 0.15, 0.15, 0.5)))
+        return float(np.interp(step + self.behind, (0, 225, 2000, 2900), (0, 0.15, 0.15, 0.35)))
 
     def kept(self, step: int) -> int:
         """Image tokens that go on to the fusion."""

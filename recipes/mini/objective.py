@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from torch.nn import functional as F
 from onespace.fuse import fuse
 from onespace.heads import dense
 from onespace.model import FusedModel
+from recipes.mini.bank import REFRESHED, Bank
 from recipes.mini.batches import Curriculum, Draw, Texts, draw, tokenise
 from recipes.mini.data import Corpus
 
@@ -54,10 +57,10 @@ class Learner(nn.Module):
         """Dense vectors of texts alone: (N, D), unit rows."""
         return dense.pool(_alone(self.model, texts), texts.mask, "cls")
 
-    def forward(self, batch: Draw, empty: Texts | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and its parts; without the ids of the empty text, of pictures and names that only meet at anchors."""
-        if empty is not None:
-            return _losses(self, batch, empty)
+    def forward(self, batch: Draw, rest: tuple[Texts, Bank] | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts; without an empty text and a bank, of pictures and names that only meet at anchors."""
+        if rest is not None:
+            return _losses(self, batch, *rest)
         seen, read = self.seeing(self.model.project(self.model.image(batch.pixels)), batch), self.reading(batch)
         return seen + read, {"ad": seen, "an": read}
 
@@ -79,6 +82,10 @@ def objective(
     def prepare(step: int) -> Draw:
         return draw(corpus, tokenizer, step, seed=seed, size=size, plan=plan)
 
+    @lru_cache(maxsize=1)
+    def names(turn: int) -> Bank:
+        return Bank.read(learner.model, corpus, tokenizer, np.random.default_rng((seed, plan.behind + turn)))
+
     def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
         waiting = ahead.pop(step, None)
         batch = prepare(step) if waiting is None else waiting.result()
@@ -86,13 +93,14 @@ def objective(
         batch.pixels = batch.pixels.to(torch.bfloat16, memory_format=torch.channels_last)
         torch.manual_seed(seed * 1_000_003 + plan.behind + step)
         half = {n: p if n in ("scales", "anchors") else p.bfloat16() for n, p in learner.named_parameters()}
-        loss, parts = functional_call(learner, half, (batch, None if plan.light(step) else empty))
+        rest = None if plan.light(step) else (empty, names(step // REFRESHED))
+        loss, parts = functional_call(learner, half, (batch, rest))
         return loss, {k: float(v.detach()) for k, v in parts.items()}
 
     return step_loss
 
 
-def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[str, Tensor]]:
+def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Tensor, dict[str, Tensor]]:
     model = learner.model
     patches = model.spec.image.tokens  # type: ignore[union-attr]
     scale = learner.scales.clamp(max=4.6).exp()
@@ -146,6 +154,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     parts["flops"] = named.mean(0).square().sum() * 0.03 + rows.mean(0).square().sum() * 0.003
     blend = scale[0] * t[:half] @ i[:half].T + scale[1] * late + scale[2] * lexical[:half, :half]
     parts["bl"] = both(blend, label[:half], label[:half]) / 2
+    parts |= _among_all(learner, bank, (i[:half], image[:half, 1 : 1 + seen.shape[1]]), batch.things[:half])
     words_of_pair = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
     ids, mask = batch.pair_texts.ids, batch.pair_texts.mask
     spoken = _rows(model.token_weights(words_of_pair, ids, mask), ids, terms)
@@ -155,6 +164,20 @@ def _losses(learner: Learner, batch: Draw, empty: Texts) -> tuple[Tensor, dict[s
     loss = torch.stack(list(parts.values())).sum()
     hit = (label[:, None] == label[None, :]).gather(1, (i @ t.T).argmax(1, keepdim=True)).float().mean()
     return loss, {**parts, "hit": hit, "terms": (named > 0).float().sum(1).mean()}
+
+
+def _among_all(learner: Learner, bank: Bank, pictures: tuple[Tensor, Tensor], things: Tensor) -> dict[str, Tensor]:
+    """Pictures, as dense rows (N, D) and states (N, P, D), find their names among all, by head and blend."""
+    model, scale = learner.model, learner.scales.clamp(max=4.6).exp()
+    known = things.amax(1) < len(bank.counts)  # icons have no name in it
+    rows, states = (x[known] for x in pictures)
+    late = scale[1] * bank.late(model.multi(states))
+    named = model.patch_terms(states, model.text.embed.words.weight, bank.terms)
+    lexical = scale[2] * bank.lexical(named)
+    blend = scale[0] * rows @ bank.dense.T + late + lexical
+    scores = {"bm": late, "bs": lexical, "bb": blend}
+    spread = named.mean(0).square().sum() * 0.01
+    return {k: anchored(v, things[known]) / 2 for k, v in scores.items()} | {"few": spread}
 
 
 def _fused(model: FusedModel, texts: Texts, seen: Tensor, keep: Tensor | None, patches: int) -> tuple[Tensor, Tensor]:
