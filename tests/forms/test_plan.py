@@ -11,7 +11,7 @@ from test_compact import SPEC, clustered
 from onespace.encoder import Encoder
 from onespace.errors import InputError
 from onespace.forms.compact import Form, apply
-from onespace.forms.plan import Interval, Plan, Sample, _intervals, plan, size_of
+from onespace.forms.plan import Plan, Sample, plan, size_of
 from onespace.parts import Part, Parts
 
 
@@ -107,14 +107,6 @@ def test_too_little_of_anything_is_refused(sample: Sample) -> None:
         plan(replace(sample, documents=replace(sample.documents, sparse=None, multi=None), spec=None), budget=1)
     with pytest.raises(InputError, match="leave none of the heads"):
         plan(replace(sample, documents=replace(sample.documents, sparse=None)), budget=99, weights=(0, 1, 0))
-
-
-def test_intervals_hold_the_mean_and_are_not_empty_where_all_agree() -> None:
-    random = np.random.default_rng(0)
-    turns = random.multinomial(50, np.full(50, 1 / 50), 1000) / 50
-    mixed, ones, zeros = _intervals(np.stack([random.random(50), np.ones(50), np.zeros(50)], axis=1), turns)
-    assert mixed.high - mixed.low == pytest.approx(2 * 1.96 * (1 / 12) ** 0.5 / 50**0.5, rel=0.2)
-    assert (ones, zeros) == (Interval(1, 0.94, 1), Interval(0, 0, 0.06))
 
 
 def test_sizes_in_words() -> None:

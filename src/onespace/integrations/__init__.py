@@ -1,0 +1,1 @@
+"""onespace inside other libraries: a module each, importing its library only when it is used."""
