@@ -16,7 +16,9 @@ from torch import Tensor, nn
 logger = logging.getLogger("onespace.train")
 
 Objective = Callable[[int], tuple[Tensor, dict[str, float]]]
-"""Step number -> loss to minimise, and what to log. It must depend on nothing but the step and the weights."""
+"""Step number -> loss to minimise, and what to log. It must depend on nothing but the step and the weights.
+
+A loss that needs no gradient says that the gradients are already in place."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
-        warm = min(1.0, (step + 1) / self.warmup)
+        warm = min(1.0, (step + 1) / max(1, self.warmup))
         left = (self.steps - step) / max(1.0, self.steps * self.decay)
         return self.learning_rate * min(warm, left, 1.0)
 
@@ -49,8 +51,19 @@ class Trainer:
     A run that was killed and started again ends with the same weights as one that was not.
     """
 
-    def __init__(self, module: nn.Module, objective: Objective, folder: Path, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: Objective,
+        folder: Path,
+        schedule: Schedule,
+        *,
+        writes: bool = True,
+        watch: Callable[[dict[str, float]], None] | None = None,
+    ) -> None:
+        """Resumes what ``folder`` holds. With ``writes=False`` another process does; ``watch`` is told each row."""
         self.module, self.objective, self.folder, self.schedule = module, objective, folder, schedule
+        self.writes, self.watch = writes, watch
         groups = _groups(module, schedule.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, fused=True)
         self.step = 0
@@ -64,9 +77,10 @@ class Trainer:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.schedule.rate(self.step)
             self.module.train()
-            loss, report = self.objective(self.step)
             self.optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
+            loss, report = self.objective(self.step)
+            if loss.requires_grad:
+                torch.autograd.backward(loss)
             norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
             self.optimiser.step()
             self.step += 1
@@ -79,6 +93,8 @@ class Trainer:
 
     def save(self) -> None:
         """Writes ``state.pt``; a kill at any moment leaves the old one or the new one."""
+        if not self.writes:
+            return
         state = {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step}
         draft = self.folder / "state.pt.new"
         torch.save(state, draft)
@@ -88,12 +104,13 @@ class Trainer:
         path = self.folder / "state.pt"
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         self.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
-        rows = [row for row in read_log(self.folder) if row["step"] <= self.step]
-        self._log_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if self.writes:
+            rows = [row for row in read_log(self.folder) if row["step"] <= self.step]
+            self._log_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         logger.info("resumed at step %d", self.step)
 
     @property
@@ -101,8 +118,13 @@ class Trainer:
         return self.folder / "log.jsonl"
 
     def _log(self, row: dict[str, float]) -> None:
+        row = {k: round(v, 6) for k, v in row.items()}
+        if not self.writes:
+            return
         with self._log_path.open("a") as file:
-            file.write(json.dumps({k: round(v, 6) for k, v in row.items()}) + "\n")
+            file.write(json.dumps(row) + "\n")
+        if self.watch is not None:
+            self.watch(row)
         logger.info(" ".join(f"{k} {v:.4g}" for k, v in row.items()))
 
 

@@ -19,14 +19,20 @@ SPARSE_LOSS = 0.1
 """How much the loss of the sparse head counts, beside 1 for every other."""
 
 
-def contrastive(scores: Tensor) -> Tensor:
+def contrastive(scores: Tensor, right: Tensor | None = None) -> Tensor:
     """Cross-entropy of scores (Q, C), in which query i's right candidate stands at column i * (C / Q).
+
+    ``right`` (Q,) says where it stands otherwise: when the queries are only some of those that share the candidates.
 
     >>> contrastive(torch.zeros(2, 4))
     tensor(1.3863)
     """
-    right = torch.arange(len(scores), device=scores.device) * (scores.shape[1] // len(scores))
-    return F.cross_entropy(scores, right)
+    return F.cross_entropy(scores, own_columns(scores) if right is None else right)
+
+
+def own_columns(scores: Tensor) -> Tensor:
+    """Where the right candidates of scores (Q, C) stand, (Q,): each query's own are together, the right one first."""
+    return torch.arange(len(scores), device=scores.device) * (scores.shape[1] // len(scores))
 
 
 def distil(scores: Tensor, teacher: Tensor) -> Tensor:
@@ -38,13 +44,13 @@ def distil(scores: Tensor, teacher: Tensor) -> Tensor:
     return F.cross_entropy(scores, teacher)
 
 
-def distil_ranked(scores: Tensor, teacher: Tensor) -> Tensor:
+def distil_ranked(scores: Tensor, teacher: Tensor, right: Tensor | None = None) -> Tensor:
     """Distils one candidate after another: scores (Q, C), a teacher's probabilities (Q, G) of each query's own.
 
     The g-th own candidate competes with all columns but the own ones before it, and counts by its probability.
     """
     loss = scores.new_zeros(())
-    first = torch.arange(len(scores), device=scores.device) * (scores.shape[1] // len(scores))
+    first = own_columns(scores) if right is None else right
     for g, weight in enumerate(teacher.T):
         loss = loss + (weight * F.cross_entropy(scores, first + g, reduction="none")).mean()
         scores = scores.scatter(1, (first + g)[:, None], torch.finfo(scores.dtype).min)
