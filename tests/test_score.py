@@ -159,3 +159,13 @@ def test_maxsim_over_10_000_documents_is_5_times_faster_than_a_padded_einsum() -
     result = measure(10_000, longest=256, times=2)
     assert result.difference <= 1e-5
     assert result.ratio >= 5
+
+
+def test_a_model_blends_by_its_own_weights_for_each_kind_of_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(score.BLENDS, "m", ((1.0, 0.5, 0.0), (1.0, 0.0, 0.0)))
+    dense = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    sparse = Sparse.from_rows([{1: 2.0}, {1: 4.0}], vocab=3)
+    e = Embeddings(("text", "image"), dense=dense, sparse=sparse, model="m")
+    blended = similarity(e, e, metric="blend")
+    assert blended[0].tolist() == pytest.approx([(1 + 0.5 * 4) / 1.5, 0.5 * 8 / 1.5])
+    assert blended[1].tolist() == [0.0, 1.0]

@@ -14,7 +14,7 @@ import numpy as np
 from onespace.embeddings import Embeddings, Ragged, Sparse, ranges
 from onespace.errors import InputError
 from onespace.fairness import Calibration
-from onespace.types import Head, Metric
+from onespace.types import Head, Metric, Modality
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,8 +25,12 @@ Weights: TypeAlias = tuple[float, float, float]
 
 BLEND: Weights = (1.0, 0.3, 1.0)
 """The weights of ``blend`` that BGE-M3 was trained with."""
-BLENDS: dict[str, Weights] = {"onespace-mini": (1.0, 0.03, 0.4)}
-"""Those of other models, by name: the ratio of the temperatures that each head learnt beside the others."""
+BLENDS: dict[str, tuple[Weights, Weights]] = {"onespace-mini": ((1.0, 0.03, 0.4), (1.0, 0.0, 0.4))}
+"""Those of other models, by name: for texts that ask, and for pictures and pairs that do.
+
+They are the ratio of the temperatures that the heads learnt beside each other. Two pictures share hundreds of terms,
+whose sum would drown the rest, so a picture doesn't ask by its terms.
+"""
 NO_ROWS = -1.0
 """The maxsim of an item without a vector: the least that unit rows can score, so it never beats a real match."""
 PRODUCTS = 4_000_000
@@ -70,35 +74,47 @@ def similarity(
             f"a is from the model {a.model!r} and b from {b.model!r}: their spaces have nothing in common. "
             "Encode both with one model."
         )
+    if metric == "blend" and weights is None and isinstance(a, Embeddings):
+        scores = np.zeros((len(a), len(b)), np.float32)  # type: ignore[arg-type]
+        for rows, own in own_weights(a):
+            scores[rows] = similarity(a[rows], b, metric="blend", weights=own, fair=fair)
+        return scores
     if fair:
         if not isinstance(a, Embeddings) or not isinstance(b, Embeddings):
             raise InputError(
                 "fair needs the Embeddings that encode() returns: bare vectors don't say what they are of."
             )
-        weights = weights or blend_weights(a.model)
         calibration = fair if isinstance(fair, Calibration) else Calibration.shipped(a.model)
         if calibration.model != a.model:
             raise InputError(
                 f"the calibration is of {calibration.model!r}, the embeddings are from {a.model!r}. Measure that one."
             )
         plain = similarity(a, b, metric=metric, weights=weights)
-        return calibration.apply(plain, a.modalities, b.modalities, metric=metric, weights=weights)
+        return calibration.apply(plain, a.modalities, b.modalities, metric=metric, weights=weights or BLEND)
     if metric == "lexical":
         return lexical(_head(a, "a", "sparse"), _head(b, "b", "sparse"))
     if metric == "maxsim":
         return maxsim(_head(a, "a", "multi"), _head(b, "b", "multi"))
     if metric == "blend":
-        return _blend(a, b, weights or blend_weights(a.model if isinstance(a, Embeddings) else ""))
+        return _blend(a, b, weights or BLEND)
     return _dense(_matrix(a, "a"), _matrix(b, "b"), metric)
 
 
-def blend_weights(model: str) -> Weights:
-    """How much dense, sparse and multi count in a model's ``blend``, unless one says otherwise.
+def blend_weights(model: str, modality: Modality = "text") -> Weights:
+    """How much dense, sparse and multi count in a model's ``blend`` for a kind of query, unless one says otherwise.
 
     >>> blend_weights("bge-m3")
     (1.0, 0.3, 1.0)
     """
-    return BLENDS.get(model, BLEND)
+    text, pictured = BLENDS.get(model, (BLEND, BLEND))
+    return text if modality == "text" else pictured
+
+
+def own_weights(queries: Embeddings) -> Iterator[tuple[np.ndarray, Weights]]:
+    """Row numbers of the queries that share the model's own weights, with these."""
+    kinds = np.array(queries.modalities)
+    for kind in dict.fromkeys(queries.modalities):
+        yield np.flatnonzero(kinds == kind), blend_weights(queries.model, kind)
 
 
 def lexical(a: Sparse, b: Sparse) -> np.ndarray:
@@ -109,9 +125,12 @@ def lexical(a: Sparse, b: Sparse) -> np.ndarray:
     [[4.0, 0.0]]
     """
     _same("vocabulary", a.shape[1], b.shape[1])
-    by_term = np.argsort(b.indices, kind="stable")
+    asked = np.zeros(a.shape[1], bool)
+    asked[a.indices] = True
+    common = np.flatnonzero(asked[b.indices])  # entries of b whose term any query has
+    by_term = common[np.argsort(b.indices[common], kind="stable")]
     terms, values = b.indices[by_term], b.values[by_term]
-    items = np.repeat(np.arange(len(b)), np.diff(b.indptr))[by_term]
+    items = np.searchsorted(b.indptr, by_term, "right") - 1
     first = np.searchsorted(terms, a.indices, "left")
     counts = np.searchsorted(terms, a.indices, "right") - first  # entries of b that each entry of a meets
     met = np.concatenate([[0], np.cumsum(counts)])[a.indptr]  # (N + 1,): products before each row

@@ -18,7 +18,7 @@ from PIL import features
 
 import onespace
 from onespace.errors import ImageError
-from onespace.prepare.images import MAX_PIXELS, open_image
+from onespace.prepare.images import MAX_PIXELS, measure, open_image
 from onespace.spec import PixelSpec
 
 OURS = PixelSpec(size=32)
@@ -328,3 +328,20 @@ def test_damage_anywhere_gives_a_picture_or_an_image_error(seed, damage):
     except ImageError:
         return
     assert opened.picture.mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO"])
+def test_a_picture_is_measured_by_its_header(kind):
+    data = saved(photo(size=(32, 24)), kind)
+    assert measure(data, where="item 0") == ((32, 24) if kind != "ICO" else PILImage.open(io.BytesIO(data)).size)
+    with pytest.raises(ImageError, match="item 0 has"):
+        measure(data, where="item 0", max_pixels=100)
+    with pytest.raises(ImageError, match="isn't a picture"):
+        measure(b"nothing", where="item 0")
+
+
+def test_what_is_cut_short_is_measured_though_it_cannot_be_opened():
+    data = png(32, 24)
+    assert measure(data, where="item 0") == (32, 24)
+    with pytest.raises(ImageError, match="cut short"):
+        open_image(data, where="item 0", pixels=OURS)

@@ -221,3 +221,13 @@ def test_folders_that_hold_no_tokenizer(files, message, tmp_path):
 def test_a_folder_that_isnt_there(tmp_path):
     with pytest.raises(ModelError, match="no such folder"):
         Tokenizer.from_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("tokenizer", [BERT, XLMR])
+def test_decoding_gives_a_text_of_the_same_ids(tokenizer):
+    ids = tokenizer.encode("a red house").ids
+    assert tokenizer.encode(tokenizer.decode(ids)).ids == ids
+    assert tokenizer.decode([]) == ""
+    for wrong in (-1, tokenizer.vocab_size, 2**40):
+        with pytest.raises(InputError, match="isn't in the vocabulary"):
+            tokenizer.decode([wrong])

@@ -89,6 +89,16 @@ def test_what_keeps_it_from_starting_is_one_line(options, told, capsys, monkeypa
     assert not [line for line in said if "Traceback" in line]
 
 
+def test_a_store_that_is_not_there_or_held_by_another_is_said(capsys, tmp_path):
+    lacking = str(tmp_path / "none.db")
+    for option in (["--workers", "2"], ["--read-only"]):
+        assert main(["serve", "--port", "0", "--store", lacking, *option]) == 2
+        assert "none.db" in capsys.readouterr().err.splitlines()[-1]
+    with Store.open(tmp_path / "held.db", load_model()):
+        assert main(["serve", "--port", "0", "--store", str(tmp_path / "held.db")]) == 2
+    assert "--read-only" in capsys.readouterr().err
+
+
 def test_a_port_in_use_is_said(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image as PILImage
 from serving import serving, uri
 
-from onespace.store import SearchOptions, Store, StoreOptions
+from onespace.store import Store, StoreOptions
 from onespace.types import Pair
 
 
@@ -42,8 +43,7 @@ def test_search_by_text_picture_and_both_gives_what_the_store_gives(shelf, pictu
     items = {"sea": "sea", "picture": pictures[1], "both": Pair("lake", pictures[1])}
     for name, body in queries.items():
         told = shelf.post("/search", json=body | {"k": 3, "explain": True}).json()
-        weights = (1.0, 0.3 if name == "sea" else 0.0, 1.0)  # the terms of two pictures say little
-        want = shelf.service.store.search(items[name], k=3, options=SearchOptions(weights=weights))
+        want = shelf.service.store.search(items[name], k=3)
         assert [hit["id"] for hit in told["hits"]] == [found.id for found in want]
         assert [hit["score"] for hit in told["hits"]] == pytest.approx([found.score for found in want], abs=1e-4)
         assert all(sum(hit["parts"].values()) == pytest.approx(hit["score"], abs=1e-5) for hit in told["hits"])
@@ -121,6 +121,27 @@ def test_the_map_shows_every_item(shelf):
     assert [point["id"] for point in told["points"]] == ["t", 7, "file", "pair"]
     assert max(abs(point[axis]) for point in told["points"] for axis in "xy") == pytest.approx(1)
     assert shelf.get("/map", params={"method": "tsne"}).status_code == 422
+
+
+def test_one_map_at_a_time_leaves_threads_for_others(shelf, monkeypatch):
+    began, go = threading.Event(), threading.Event()
+    draw = shelf.service.atlas.draw
+
+    def slow(method):
+        began.set()
+        assert go.wait(20)
+        return draw(method)
+
+    monkeypatch.setattr(shelf.service.atlas, "draw", slow)
+    first = threading.Thread(target=lambda: httpx.get(f"{shelf.base_url}/map", trust_env=False, timeout=20))
+    first.start()
+    assert began.wait(20)
+    refused = [shelf.get("/map") for _ in range(5)]
+    assert [reply.status_code for reply in refused] == [429] * 5
+    assert shelf.get("/items/t").status_code == 200
+    go.set()
+    first.join(20)
+    assert shelf.get("/map").status_code == 200
 
 
 def test_items_are_added_found_and_taken_away(tmp_path, tiny_encoder, pictures):

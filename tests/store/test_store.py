@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from store_cases import IDS, ITEMS, METADATA, fill
+from tiny_model import tiny_fused, tiny_spec
 
 import onespace
 from onespace.encoder import Encoder
-from onespace.errors import InputError
+from onespace.errors import InputError, PassportError
 from onespace.store import Reference, SearchOptions
 
 ENGINE = SearchOptions(exact_below=0)
@@ -280,3 +281,30 @@ def test_a_broken_item_is_named_by_its_position(open_store, tmp_path):
     with pytest.raises(InputError, match="item 1"):
         store.add(["a", Path(tmp_path / "none.png")])
     assert len(store) == 0
+
+
+def test_queries_that_were_encoded_elsewhere_find_the_same(home, open_store, tiny_encoder):
+    store = fill(open_store(home))
+    asked = tiny_encoder.encode(["whale", ITEMS[4]], role="query")
+    found = store.search_encoded(asked, k=3, filter={"year": {"gte": 2000}}, explain=True)
+    want = store.search(["whale", ITEMS[4]], k=3, filter={"year": {"gte": 2000}})
+    assert [[hit.id for hit in hits] for hits in found] == [[hit.id for hit in hits] for hits in want]
+    assert all(hit.why is not None for hits in found for hit in hits)
+
+
+def test_walking_goes_on_behind_a_number(home, open_store):
+    store = fill(open_store(home))
+    everything = list(store.iterate())
+    assert list(store.iterate(after=everything[1].number)) == everything[2:]
+    assert list(store.iterate(after=everything[-1].number)) == []
+
+
+def test_a_model_is_adopted_only_if_it_makes_the_same_vectors(open_store, tiny_encoder):
+    store = fill(open_store())
+    again = tiny_fused(tiny_spec())
+    store.adopt(again)
+    assert store.model is again
+    with pytest.raises(PassportError, match="doesn't make"):
+        store.adopt(tiny_fused(tiny_spec(query_prefix="find: ")))
+    assert store.model is again
+    assert store.search("whale", k=1)

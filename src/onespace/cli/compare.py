@@ -20,7 +20,8 @@ onespace compare a.png b.png --text "a blue whale"
 onespace compare a.png --text "一只蓝鲸" --pair a.png "一只蓝鲸" --plot heat-map.png
 onespace compare *.jpg --metric euclidean --skip-broken --json
 """
-_TAKES = {"--text": 1, "--pair": 2, "--image": 1, "--metric": 1, "--plot": 1, "--model": 1, "--weights": 1, "--fit": 1}
+_TAKES = {"--text": 1, "--pair": 2, "--image": 1, "--metric": 1, "--plot": 1}
+_TAKES |= {"--model": 1, "--weights": 1, "--dtype": 1, "--fit": 1}
 """Options that are followed by values, and by how many."""
 
 

@@ -11,7 +11,10 @@ from importlib import import_module
 from onespace import __version__
 from onespace.errors import Error
 
-COMMANDS = ("demo", "models", "encode", "compare", "explain", "convert", "export", "plan")
+COMMANDS = (
+    "demo", "models", "encode", "compare", "index", "search", "migrate", "explain", "convert", "export",
+    "plan", "evaluate", "serve", "choose", "train",
+)  # fmt: skip
 """One module of this package each, with ``add_parser(subparsers)``; the parser's ``run`` takes the parsed arguments."""
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141

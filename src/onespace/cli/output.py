@@ -36,6 +36,15 @@ def losses_told_here() -> Iterator[None]:
         logger.removeFilter(hide)
 
 
+def counted(n: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "item"), counted(2000, "item")
+    ('1 item', '2,000 items')
+    """
+    return f"{n:,} {thing}{'s' * (n != 1)}"
+
+
 def width(text: str) -> int:
     """Columns that a text takes on a terminal: a Chinese character takes two.
 

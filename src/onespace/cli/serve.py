@@ -63,7 +63,7 @@ LIMITS = (
 
 def run(args: argparse.Namespace) -> int:
     """Serves until it is stopped."""
-    from onespace.errors import MissingExtra
+    from onespace.errors import LockedError, MissingExtra
 
     if args.new_key:
         return _new_key(args)
@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     options = options_of(args)
     if options.host not in ("127.0.0.1", "localhost", "::1") and options.api_keys is None:
         note("note: whoever reaches this address may use the server. --api-keys FILE asks for keys.")
-    if options.store and ":" not in options.store and not Path(options.store).exists():
+    new = options.store and ":" not in options.store and not Path(options.store).exists()
+    if new and not options.read_only and options.workers == 1:
         note(f"note: there is no store at {options.store} yet; an empty one is made.")
     if options.store and options.workers > 1:
         note("note: with several workers the store is read-only.")
@@ -87,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
         else:
             note(f"onespace serves at {address} (routes: {address}/docs). Ctrl+C stops it.")
 
-    serve(options, ready=ready)
+    try:
+        serve(options, ready=ready)
+    except LockedError as error:
+        raise LockedError(f"{error} Here that is --read-only.") from error
     return 0
 
 

@@ -158,7 +158,7 @@ def explain(
         InputError: a row that isn't there, or whatever `similarity` refuses.
     """
     query, document = queries[q_row], documents[d_row]
-    weights = weights or blend_weights(queries.model)
+    weights = weights or blend_weights(queries.model, query.modalities[0])
     score = float(similarity(query, document, metric=metric, weights=weights)[0, 0])
     share = dict(zip(SHARES["blend"], weights, strict=True))
     total = sum(share.values()) if metric == "blend" else 1.0

@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 
 from onespace.explain.explanation import Explanation, Field, Part, Share
 from onespace.explain.view import COLOURS, NAMES, fitted, label, listed, meters, over_white, runs, veil
+from onespace.types import Box
 
 
 def page(
@@ -33,26 +34,15 @@ def page(
     """
     shown = "".join(_figure(explanation, k, picture) for k, picture in enumerate(pictures))
     words = f'<p class="text">{_marked(explanation, text, "document")}</p>' if text else ""
-    shares = explanation.shares
-    total = sum(share for share in shares.values() if share > 0) or 1
-    bar = "".join(
-        f'<i style="width:{max(0, share) / total:.2%};background:{COLOURS[head]}"></i>'
-        for head, share in shares.items()
-    )
-    key = "".join(
-        f'<li><i style="background:{COLOURS[head]}"></i>{NAMES[head]} <b>{share:+.4f}</b></li>'
-        for head, share in shares.items()
-    )
-    lists = "".join(_list(head, parts) for head, parts in listed(explanation).items())
     asked = f'<h1 class="text">{_marked(explanation, query, "query")}</h1>' if query else ""
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(query or "Explanation")}: {explanation.score:.4f}</title><style>{STYLE}</style>
 <main><header><p class="facts">{escape(model)} · {explanation.metric} · {len(explanation.parts)} parts that add up</p>
 {asked}</header>
-<section class="score"><b>{explanation.score:.4f}</b><div><div class="bar">{bar}</div><ul class="key">{key}</ul></div>
+<section class="score"><b>{explanation.score:.4f}</b><div>{shares(explanation)}</div>
 </section>
-<div class="two"><section>{shown}{words}</section><section class="parts">{lists}</section></div>
+<div class="two"><section>{shown}{words}</section><section class="parts">{ledger(explanation)}</section></div>
 <footer>Made by <code>onespace explain</code>.</footer></main></html>
 """
 
@@ -68,25 +58,54 @@ def _marked(explanation: Explanation, text: str, side: Literal["query", "documen
 
 def _figure(explanation: Explanation, k: int, picture: PILImage.Image) -> str:
     size = fitted(picture.size)
-    layers = f'<img alt="" src="{_data_uri(over_white(picture).resize(size, PILImage.Resampling.LANCZOS))}">'
+    layers = f'<img alt="" src="{data_uri(over_white(picture).resize(size, PILImage.Resampling.LANCZOS))}">'
     field = explanation.field
     if field is None or field.picture != k:
         return f"<figure>{layers}</figure>"
     scale = size[0] / picture.width
-    layers += f'<img alt="" class="heat" src="{_data_uri(veil(Field(field.boxes * scale, field.values), size))}">'
+    layers += f'<img alt="" class="heat" src="{data_uri(veil(Field(field.boxes * scale, field.values), size))}">'
     left, top, right, bottom = field.best
-    edges = {
-        "left": left / picture.width,
-        "top": top / picture.height,
-        "width": (right - left) / picture.width,
-        "height": (bottom - top) / picture.height,
-    }
-    style = ";".join(f"{edge}:{share:.2%}" for edge, share in edges.items())
     where = f"{left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}"
     return (
-        f'<figure>{layers}<i class="box" style="{style}"></i></figure>'
+        f"<figure>{layers}{frame(field.best, picture.size)}</figure>"
         f'<p class="facts">Nearest at {where}, in pixels. Point at the picture to see it bare.</p>'
     )
+
+
+def frame(box: Box, size: tuple[int, int]) -> str:
+    """A box over a picture of that (width, height), for a ``figure``.
+
+    >>> frame((10, 0, 20, 20), (40, 20))
+    '<i class="box" style="left:25.00%;top:0.00%;width:25.00%;height:100.00%"></i>'
+    """
+    left, top, right, bottom = box
+    edges = {
+        "left": left / size[0],
+        "top": top / size[1],
+        "width": (right - left) / size[0],
+        "height": (bottom - top) / size[1],
+    }
+    style = ";".join(f"{edge}:{share:.2%}" for edge, share in edges.items())
+    return f'<i class="box" style="{style}"></i>'
+
+
+def shares(explanation: Explanation) -> str:
+    """A bar of what each representation adds, and the numbers."""
+    total = sum(share for share in explanation.shares.values() if share > 0) or 1
+    bar = "".join(
+        f'<i style="width:{max(0, share) / total:.2%};background:{COLOURS[head]}"></i>'
+        for head, share in explanation.shares.items()
+    )
+    key = "".join(
+        f'<li><i style="background:{COLOURS[head]}"></i>{NAMES[head]} <b>{share:+.4f}</b></li>'
+        for head, share in explanation.shares.items()
+    )
+    return f'<div class="bar">{bar}</div><ul class="key">{key}</ul>'
+
+
+def ledger(explanation: Explanation) -> str:
+    """A table of the parts under each representation."""
+    return "".join(_list(head, parts) for head, parts in listed(explanation).items())
 
 
 def _list(head: Share, parts: list[Part]) -> str:
@@ -100,10 +119,15 @@ def _list(head: Share, parts: list[Part]) -> str:
     return f'<h2 style="color:{COLOURS[head]}">{NAMES[head]}</h2><table>{lines}</table>'
 
 
-def _data_uri(picture: PILImage.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def data_uri(picture: PILImage.Image) -> str:
+    """The picture inside an address: as PNG, or as JPEG where that is smaller and nothing shines through."""
+    written = {}
+    for kind in ("png", "jpeg") if picture.mode == "RGB" else ("png",):
+        buffer = io.BytesIO()
+        picture.save(buffer, kind, optimize=True, quality=88)
+        written[kind] = buffer.getvalue()
+    kind = min(written, key=lambda kind: len(written[kind]))
+    return f"data:image/{kind};base64,{base64.b64encode(written[kind]).decode()}"
 
 
 STYLE = """

@@ -30,7 +30,7 @@ from onespace.forms.quantise import (
     heaviest,
     unit,
 )
-from onespace.score import Weights, blend_weights, similarity
+from onespace.score import Weights, own_weights, similarity
 from onespace.search import Hit
 from onespace.types import HEADS, Metric
 
@@ -334,8 +334,12 @@ class Compact:
     def _score(self, queries: Embeddings, rows: Embeddings, weights: Weights | None) -> np.ndarray:
         if len(self.form.heads) == 1:
             return similarity(queries, rows, metric=ALONE[self.form.heads[0]])
-        chosen = zip(HEADS, weights or blend_weights(queries.model), strict=True)
-        dense, sparse, multi = (w if h in self.form.heads else 0.0 for h, w in chosen)
+        if weights is None:
+            scores = np.zeros((len(queries), len(rows)), np.float32)
+            for some, own in own_weights(queries):
+                scores[some] = self._score(queries[some], rows, own)
+            return scores
+        dense, sparse, multi = (w if h in self.form.heads else 0.0 for h, w in zip(HEADS, weights, strict=True))
         return similarity(queries, rows, metric="blend", weights=(dense, sparse, multi))
 
     def _blocks(self) -> Iterator[np.ndarray]:

@@ -78,6 +78,20 @@ class Picture:
         left, top = self.part.box[:2] if self.part.kind == "cell" else (0.0, 0.0)
         return boxes(self.own, self.spec, grid) + np.array([left, top, left, top], np.float32)
 
+    def drafted(self, width: int, height: int) -> Picture:
+        """The same whole picture, made from a smaller draft of an original of ``width`` x ``height``."""
+        x, y = width / self.receipt.width, height / self.receipt.height
+        left, top, right, bottom = self.receipt.used
+        receipt = replace(
+            self.receipt,
+            width=width,
+            height=height,
+            used=(left * x, top * y, right * x, bottom * y),
+            scale=self.receipt.scale / x,
+            notes=(*self.receipt.notes, f"read as a draft of {self.receipt.width} x {self.receipt.height}"),
+        )
+        return replace(self, receipt=receipt, part=replace(self.part, box=receipt.used), own=receipt)
+
 
 def look(
     picture: PILImage.Image,

@@ -109,12 +109,21 @@ class Tokenizer:
         Raises:
             InputError: when the vocabulary has no such id.
         """
-        found = self._names.get(id) or self._plain.id_to_token(id)
+        found = self._names.get(id) or (self._plain.id_to_token(id) if 0 <= id < 2**32 else None)
         if found is None:
             raise InputError(
                 f"token id {id} isn't in the vocabulary of {self.vocab_size}. Check the model's tokenizer."
             )
         return found
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out. Raises `InputError` for an id that there isn't."""
+        plain = [id for id in ids if id not in self._names]
+        pieces = [self.piece(id) for id in plain]
+        if self._plain.decoder is not None:
+            return str(self._plain.decode(plain))
+        spaced = any("▁" in piece for piece in pieces)
+        return "".join(pieces).replace("▁", " ").strip() if spaced else " ".join(pieces).replace(" ##", "")
 
     @property
     def vocab_size(self) -> int:

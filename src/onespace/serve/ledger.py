@@ -68,10 +68,10 @@ class Ledger:
 
 
 def weights_of(store: Store, query: Modality) -> Weights:
-    """How much dense, sparse and multi count: the terms of two pictures are many and say little, so they don't."""
-    dense, sparse, multi = blend_weights(store.shape.model)
+    """How much dense, sparse and multi count, of the heads that the store keeps."""
+    dense, sparse, multi = blend_weights(store.shape.model, query)
     heads = store.shape.heads
-    return dense, sparse if query == "text" and "sparse" in heads else 0.0, multi if "multi" in heads else 0.0
+    return dense, sparse if "sparse" in heads else 0.0, multi if "multi" in heads else 0.0
 
 
 def place(found: Found) -> tuple[Box | None, tuple[int, int] | None]:

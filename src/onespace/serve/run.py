@@ -18,12 +18,14 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from onespace.errors import Error, InputError
+from onespace.errors import Error, InputError, ModelError
 from onespace.serve.app import create_app
 from onespace.serve.gate import Tally
+from onespace.serve.keys import Keys
 from onespace.serve.metrics import SHARED
 from onespace.serve.options import ServeOptions
 from onespace.serve.service import Service
+from onespace.store.places import Place
 
 log = logging.getLogger("onespace.serve")
 
@@ -33,7 +35,7 @@ IDLE = 30
 """Seconds that an idle connection is kept."""
 STARTUP_FAILURE = 3
 """Exit code at which uvicorn doesn't start a worker again."""
-HEALTHY = 120
+HEALTHY = 60
 """Seconds in which a new worker must have loaded its model."""
 FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 
@@ -67,6 +69,7 @@ def serve(options: ServeOptions, *, ready: Callable[[str], None] | None = None) 
     address = f"http://{host}:{bound.getsockname()[1]}"
     try:
         if options.workers > 1:
+            _check(options)
             _several(options, bound, lambda: ready(address) if ready else None)
         else:
             _one(Service.open(options), bound, lambda: ready(address) if ready else None)
@@ -126,7 +129,18 @@ def _several(options: ServeOptions, bound: socket.socket, ready: Callable[[], No
         os.environ[OPTIONS] = options.to_json()
         os.environ[SHARED] = folder
         threading.Thread(target=_when_healthy, args=(options.host, bound.getsockname()[1], ready), daemon=True).start()
-        Multiprocess(config("onespace.serve.run:create", options), sockets=[bound]).run()
+        supervisor = Multiprocess(config("onespace.serve.run:create", options), sockets=[bound])
+        supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise ModelError("the worker processes didn't start. The log above says why.")
+
+
+def _check(options: ServeOptions) -> None:
+    """Says soon what every worker would say later. Raises `InputError`."""
+    if options.api_keys:
+        Keys.read(options.api_keys)
+    if options.store and not Place.of(options.store).log.is_file():
+        raise InputError(f"there is no store at {options.store}, and several workers only read. Make one first.")
 
 
 def _when_healthy(host: str, port: int, ready: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ engine      what a vector engine must do     edge, qdrant, milvus        those t
 keeper      keeps an engine in step with the log                         rebuild             its other process
 search      candidates from the engine, exact scores from the log        filters             over metadata
 passport    whose vectors these are          lock                        one writer          places  addresses
+migrate     to another model, while it serves on                         switch              the end of that
 """
 
 from onespace.store.log import Stored

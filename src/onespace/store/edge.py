@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEAST_EF = 128
-"""Nodes that a search of the graph looks at, at least: the engine's own default found 94% at 100,000 rows."""
+LEAST_EF = 256
+"""Nodes that a search of the graph looks at, at least. The engine's own default found 94% at 100,000 rows; of 10,000
+rows without structure 128 find 97.9%, and 256 find 99.5% for 0.2 ms more (``benchmarks.store``)."""
 
 
 class EdgeEngine:

@@ -132,6 +132,11 @@ class Keeper:
             if self._failure is not None:
                 raise StoreError(f"{self.place.name}: the graph wasn't built ({self._failure}). The store is whole.")
 
+    @property
+    def building(self) -> bool:
+        """Whether a build is under way."""
+        return self._builder is not None
+
     def close(self) -> None:
         """Stops a build, flushes, and lets the engine go."""
         self._closing = True

@@ -271,10 +271,18 @@ class Log:
         listed = json.dumps([json.dumps(id, ensure_ascii=False) for id in ids])
         return {kept.id: kept for kept in self._items("id IN (SELECT value FROM json_each(?))", listed)}
 
+    def numbers(self) -> dict[Id, int]:
+        """The ids of all items, and their numbers."""
+        return {json.loads(id): number for id, number in self._all("SELECT id, number FROM items")}
+
     def walk(self, filter: Filter | None, *, after: int, most: int) -> list[Stored]:
         """The next items after a number that fit."""
         where, values = filter.sql() if filter else ("1", [])
         return self._items(f"number > ? AND {where} ORDER BY number LIMIT ?", after, *values, most)
+
+    def select(self, sql: str, *values: object) -> list[Any]:
+        """Rows of any table: what is kept beside the items may stand in the same file."""
+        return self._all(sql, *values)
 
     def close(self) -> None:
         """Closes every connection; the write-ahead file goes."""

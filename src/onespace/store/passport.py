@@ -110,7 +110,7 @@ def check(made: Passport, own: Passport, kept: Embeddings, encoder: Encoder) -> 
     measured = "they can't be compared" if np.isinf(distance) else f"the largest distance is {distance:.4f}"
     what = "; ".join(told[:4]) or "the model's files are the same, but they give other numbers here"
     remedy = (
-        f"Open the store with {made.model!r} as it was, or encode the items anew into another store."
+        f"Open the store with {made.model!r} as it was, or move it to this one: onespace migrate."
         if told
         else "Go back to the runtime, device and number type that made the store, or encode the items anew."
     )

@@ -16,6 +16,7 @@ SPELLINGS = (
     "Milvus Lite in it ('milvus:pictures.db')."
 )
 SCHEMES = ("qdrant", "qdrant+https", "milvus", "milvus+https")
+LOG, CURRENT = "log.sqlite", "current"
 PORTS = {"qdrant": 6333, "milvus": 19530}
 
 
@@ -68,6 +69,14 @@ class Place:
         if self.cluster is None or self.cluster.port is None:
             return str(self.folder)
         return f"{self.kind}://{self.cluster.host}:{self.cluster.port}/{self.cluster.collection}"
+
+    @property
+    def log(self) -> Path:
+        """The file of the log: the one that ``current`` names, which a move to another model writes, or the first."""
+        try:
+            return self.folder / (self.folder / CURRENT).read_text("utf-8").strip()
+        except OSError:
+            return self.folder / LOG
 
     def engine(self, layout: Layout, generation: str) -> Engine:
         """Opens the collection, or makes it."""

@@ -76,7 +76,9 @@ def draw_small(picture: PILImage) -> bytes | None:
 def _picture(image: ImageLike, where: str) -> Picture:
     if isinstance(image, (Image, Path, bytes)):
         source = image.source if isinstance(image, Image) else image
-        path = str(source) if isinstance(source, Path) or (isinstance(source, str) and source[:5] != "data:") else None
+        path = None
+        if isinstance(source, Path) or (isinstance(source, str) and source[:5] != "data:"):
+            path = str(source) if "://" in str(source) else str(Path(source).absolute())
         return Picture(path, sha256(read_bytes(image, where=where)).hexdigest())
     array = np.asarray(image)
     if array.dtype == object:

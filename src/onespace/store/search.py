@@ -226,23 +226,26 @@ class Searcher:
 
     def _found(self, query: Embeddings, pairs: np.ndarray, scores: np.ndarray, wanted: Wanted) -> list[Found]:
         best = best_rows(scores, pairs[:, 1])[wanted.offset :][: wanted.k]
-        items = self.log.items(pairs[best, 1].tolist())
+        if not len(best):
+            return []
+        keys, numbers = pairs[best].T
+        items = self.log.items(numbers.tolist())
         shape = self.shape if wanted.explain else replace(self.shape, heads=())
+        rows = self.log.embeddings(keys.tolist(), shape)  # in the order of the keys
+        parts = rows.parts or Parts.whole(len(rows))
         found = []
-        for row in best:
-            key, number = pairs[row].tolist()
-            e, item = self.log.embeddings([key], shape), items[number]
-            parts = e.parts or Parts.whole(1)
+        for row, number, place in zip(best.tolist(), numbers.tolist(), np.argsort(np.argsort(keys)), strict=True):
+            item = items[number]
             found.append(
                 Found(
                     item.id,
                     float(scores[row]),
                     item.metadata,
                     item.reference,
-                    parts.kind[0],
-                    parts.box(0),
-                    parts.span(0),
-                    self._why(query, e, wanted) if wanted.explain else None,
+                    parts.kind[place],
+                    parts.box(place),
+                    parts.span(place),
+                    self._why(query, rows[place], wanted) if wanted.explain else None,
                 )
             )
         return found

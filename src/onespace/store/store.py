@@ -14,6 +14,7 @@ from onespace.encoder import Encoder
 from onespace.errors import InputError, StoreError
 from onespace.parts import WHOLE, Part, Parts
 from onespace.prepare.items import normalise
+from onespace.score import own_weights
 from onespace.store.blobs import Precision, Shape, pack
 from onespace.store.engine import Layout
 from onespace.store.filters import Filter, clean
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 BATCH = 256
 """Items that are encoded, and become durable, together."""
 PAGE = 500
-LOG = "log.sqlite"
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Store:
         self.options = options
         self._lock: Lock | None = None
         self._keeper: Keeper | None = None
-        folder, path = place.folder, place.folder / LOG
-        if options.read_only and not path.is_file():
+        folder = place.folder
+        if options.read_only and not place.log.is_file():
             raise StoreError(f"{folder} holds no store. Check the path, or open it without read_only to make one.")
         try:
             if not options.read_only:
                 self._lock = _locked(folder)
-            self._log = Log(path, read_only=options.read_only)
-            passport = self._create() if self._log.new else self._admit()
+            self._log = Log(place.log, read_only=options.read_only)
+            passport = self._create() if self._log.new else self._admit(model)
             vocab = model.spec.text.vocab if model.spec.text and "sparse" in passport.heads else 0
             sizes = model.spec.heads
             self.shape = Shape(model.spec.name, passport.heads, sizes.dense, vocab, sizes.multi, passport.multi)
@@ -208,6 +208,11 @@ class Store:
         self._log.compact()
         keeper.build(wait=wait)
 
+    @property
+    def building(self) -> bool:
+        """Whether a graph is being built in the background; `close` would stop it."""
+        return self._keeper is not None and self._keeper.building
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     @overload
@@ -260,11 +265,28 @@ class Store:
         """
         several = isinstance(query, (list, tuple))
         queries = list(cast("Sequence[Item]", query)) if several else [cast(Item, query)]
-        told = options or SearchOptions()
-        wanted = Wanted.of(k, offset, Filter.of(filter), explain, told, self.shape)
-        asked = replace(self.model.encode(queries, role="query"), parts=None)
-        found = self._searcher.search(asked, wanted)
+        asked = self.model.encode(queries, role="query")
+        found = self.search_encoded(asked, k=k, filter=filter, offset=offset, explain=explain, options=options)
         return found if several else found[0]
+
+    def search_encoded(
+        self,
+        queries: Embeddings,
+        *,
+        k: int = 10,
+        filter: Mapping[str, Any] | None = None,
+        offset: int = 0,
+        explain: bool = False,
+        options: SearchOptions | None = None,
+    ) -> list[list[Found]]:
+        """The same for queries that were encoded elsewhere by the same model, with ``role="query"``."""
+        asked, options = replace(queries, parts=None), options or SearchOptions()
+        found: dict[int, list[Found]] = {}
+        for rows, weights in own_weights(asked):
+            chosen = replace(options, weights=options.weights or weights)
+            wanted = Wanted.of(k, offset, Filter.of(filter), explain, chosen, self.shape)
+            found |= dict(zip(rows.tolist(), self._searcher.search(asked[rows], wanted), strict=True))
+        return [found[i] for i in range(len(asked))]
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:
         """Number of items, or of those that fit a filter."""
@@ -278,9 +300,9 @@ class Store:
         found = self._log.by_id([check_id(id, f"id {i}") for i, id in enumerate(ids)])
         return [found.get(id) for id in ids]
 
-    def iterate(self, filter: Mapping[str, Any] | None = None) -> Iterator[Stored]:
-        """All items that fit, the first added first; what changes meanwhile may be met or not."""
-        told, last = Filter.of(filter), 0
+    def iterate(self, filter: Mapping[str, Any] | None = None, *, after: int = 0) -> Iterator[Stored]:
+        """All items that fit, the first added first, behind a `Stored.number`; later changes may be met or not."""
+        told, last = Filter.of(filter), after
         while page := self._log.walk(told, after=last, most=PAGE):
             yield from page
             last = page[-1].number
@@ -329,13 +351,18 @@ class Store:
         self._log.create({"passport": passport.to_json()}, blobs)
         return passport
 
-    def _admit(self) -> Passport:
-        """Reads the passport and checks the model against it."""
+    def adopt(self, model: Encoder) -> None:
+        """Goes on with a model that was loaded anew. Raises `PassportError` unless it makes the store's vectors."""
+        self._admit(model)
+        self.model = model
+
+    def _admit(self, model: Encoder) -> Passport:
+        """Reads the passport and checks a model against it."""
         made = Passport.from_json(self._log.meta("passport"))
         sizes, text = made.spec["heads"], made.spec["text"]
         vocab = text["vocab"] if text else 0
-        shape = Shape(self.model.spec.name, made.heads, sizes["dense"], vocab, sizes["multi"], "float32")
-        check(made, Passport.of(self.model, made.heads, made.multi), self._log.canaries(shape), self.model)
+        shape = Shape(model.spec.name, made.heads, sizes["dense"], vocab, sizes["multi"], "float32")
+        check(made, Passport.of(model, made.heads, made.multi), self._log.canaries(shape), model)
         return made
 
     def _writable(self) -> Keeper:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -28,7 +29,7 @@ from onespace.serve.dialects.own import (
     raw,
 )
 from onespace.serve.ledger import Ledger, place, weights_of
-from onespace.serve.refusals import refuse
+from onespace.serve.refusals import busy, refuse
 from onespace.serve.service import Encoded, Service
 from onespace.store import Found, SearchOptions, Stored
 from onespace.store.log import Id
@@ -41,6 +42,7 @@ CAPTION = 160
 def routes(service: Service) -> APIRouter:
     """The routes that need a store."""
     router = APIRouter(tags=["Store"])
+    drawing = Lock()
 
     @router.post("/search", response_model=SearchReply)
     async def search(body: SearchRequest) -> Response:
@@ -118,7 +120,12 @@ def routes(service: Service) -> APIRouter:
         atlas = service.atlas
 
         def draw() -> dict[str, Any]:
-            drawn = atlas.draw("umap" if method == "umap" else "pca")
+            if not drawing.acquire(blocking=False):  # or slow maps would take all the threads
+                raise busy("another map is being drawn. Ask again in a moment.", seconds=2)
+            try:
+                drawn = atlas.draw("umap" if method == "umap" else "pca")
+            finally:
+                drawing.release()
             places = zip(drawn.items, drawn.places.tolist(), strict=True)
             points = [shown(item) | {"x": x, "y": y} for item, (x, y) in places]
             return {"points": points, "method": drawn.method, "total": drawn.total}
