@@ -2,6 +2,7 @@
 # test   everything that CI runs
 # check  what must be green before a commit
 # bench  speed against peers, in the same run
+# test-integrations  the adapters against all the libraries that they plug into (400 MB more)
 # test-cluster  the store's tests against a cluster: make test-cluster URL=qdrant://host:6334
 # evaluate-mini  the model card, from a clean state
 # train-mini  the shipped model from nothing, and its card: hours on a laptop
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.onespace
 
-.PHONY: demo test check bench test-cluster evaluate-mini train-mini clean
+.PHONY: demo test check bench test-integrations test-cluster evaluate-mini train-mini clean
 
 demo: $(STAMP)-base
 	$(BIN)/onespace demo --out demo-output
@@ -24,7 +25,12 @@ check: $(STAMP)-test
 	$(BIN)/python -m pytest
 
 bench: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+test-integrations: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[integrations]'
+	$(BIN)/python -m pytest tests/integrations src/onespace/integrations
 
 test-cluster: $(STAMP)-test
 	ONESPACE_CLUSTER=$(URL) $(BIN)/python -m pytest tests/store -k cluster
