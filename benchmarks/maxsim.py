@@ -1,6 +1,6 @@
 """MaxSim over ragged documents against the padded einsum that is usually written, in the same run on one thread.
 
-    python benchmarks/maxsim.py [DOCUMENTS]
+    python -m benchmarks.maxsim [DOCUMENTS]
 
 Both give the mean over 16 query tokens of the best product; lengths are log-normal, 55 tokens on average, 512 at most.
 The einsum goes through the documents in blocks of 500, padded to the longest of all and masked with -inf; it is timed
@@ -20,8 +20,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from onespace.embeddings import Ragged
+from benchmarks.row import Row, interleave, pair
+from onespace.embeddings import Embeddings, Ragged
 from onespace.score import maxsim
+from onespace.search import rank
+from onespace.types import Modality
 
 TOKENS, WIDTH, BLOCK = 16, 64, 500
 
@@ -44,6 +47,12 @@ def ragged(counts: np.ndarray, seed: int) -> Ragged:
     values = np.random.default_rng(seed).standard_normal((int(counts.sum()), WIDTH)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     return Ragged(values, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def drawn(documents: int, longest: int) -> np.ndarray:
+    """Log-normal lengths."""
+    counts = np.random.default_rng(0).lognormal(np.log(longest) - 2.5, 0.8, documents)
+    return np.asarray(counts.astype(int).clip(4, longest))
 
 
 def padded(query: np.ndarray, documents: Ragged, *, optimize: bool) -> np.ndarray:
@@ -71,12 +80,35 @@ def best(run: Callable[[], np.ndarray], times: int = 3) -> tuple[float, np.ndarr
 
 
 def measure(documents: int, *, longest: int = 512, times: int = 3) -> Result:
-    counts = np.random.default_rng(0).lognormal(np.log(longest) - 2.5, 0.8, documents).astype(int).clip(4, longest)
-    found, asked = ragged(counts, 1), ragged(np.array([TOKENS]), 2)
+    found, asked = ragged(drawn(documents, longest), 1), ragged(np.array([TOKENS]), 2)
     ours, scores = best(lambda: maxsim(asked, found)[0], times)
     einsum, wanted = best(lambda: padded(asked[0], found, optimize=False), times)
     blas, _ = best(lambda: padded(asked[0], found, optimize=True), times)
     return Result(ours, einsum, blas, float(np.abs(scores - wanted).max()))
+
+
+def rows(quick: bool) -> list[Row]:
+    """For ``python -m benchmarks``: late interaction, and exact dense search of several queries at once."""
+    count = 2000 if quick else 10_000
+    asked, found = ragged(np.array([TOKENS]), 2), ragged(drawn(count, 512), 1)
+    ours, peer = interleave([lambda: maxsim(asked, found), lambda: padded(asked[0], found, optimize=True)], times=5)
+    out = [pair(f"MaxSim, {count} documents: padded einsum", ours, peer, note="exact; BLAS")]
+    try:
+        import faiss
+    except ImportError:
+        return out
+    queries, documents = unit(64, seed=3), unit(10 * count, seed=4)
+    asked_rows, found_rows = np.asarray(queries.dense), np.asarray(documents.dense)
+    index = faiss.IndexFlatIP(WIDTH)
+    index.add(found_rows)
+    ours, peer = interleave([lambda: rank(queries, documents), lambda: index.search(asked_rows, 10)], times=5)
+    return [*out, pair(f"dense, {10 * count} documents, 64 queries at once: faiss flat", ours, peer, note="exact")]
+
+
+def unit(rows: int, *, seed: int) -> Embeddings:
+    """Random unit vectors."""
+    kinds: list[Modality] = ["text"] * rows
+    return Embeddings(tuple(kinds), dense=ragged(np.array([rows]), seed).values)
 
 
 def main(documents: int) -> int:

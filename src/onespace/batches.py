@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from onespace.engines import Batch
 from onespace.parts import WHOLE, Part
 from onespace.passages import Pooled
 from onespace.prepare.cells import Picture
 from onespace.types import Head, ImageLike, Modality, Receipt
 
-TOKENS_PER_BATCH = 8192
-"""Padded tokens, image tokens included, of one batch."""
+TOKENS_PER_BATCH = 1024
+"""Padded tokens, image tokens included, of one batch, where the engine names no other number: what caches hold."""
 PICTURES_PER_BATCH = 16
 """Pictures of one batch; as many again are decoded while it runs."""
 AFTER_TEXT = 1 << 40
@@ -62,11 +63,18 @@ class Job:
         return len(self.ids or ())
 
 
-def cut(jobs: Sequence[Job], *, patches: int, batch_size: int | None, most: int | None = None) -> Iterator[list[Job]]:
+def cut(
+    jobs: Sequence[Job],
+    *,
+    patches: int,
+    batch_size: int | None,
+    most: int | None = None,
+    tokens: int | None = None,
+) -> Iterator[list[Job]]:
     """Jobs of one shape, longest first, so that little is padding and the heaviest batch fails first if any does.
 
-    ``patches`` image tokens a picture count towards the budget, and at most ``most`` pictures stand in a batch;
-    ``batch_size`` replaces both by a number of items.
+    ``patches`` image tokens a picture count towards the budget of ``tokens``, and at most ``most`` pictures stand in a
+    batch; ``batch_size`` replaces both by a number of items.
     """
     shapes: dict[tuple[object, ...], list[Job]] = defaultdict(list)
     for job in jobs:
@@ -75,7 +83,7 @@ def cut(jobs: Sequence[Job], *, patches: int, batch_size: int | None, most: int 
         rest = sorted(same, key=lambda job: -job.length)
         while rest:
             pictures = len(rest[0].images)
-            fitting = TOKENS_PER_BATCH // (rest[0].length + pictures * patches or 1)
+            fitting = (tokens or TOKENS_PER_BATCH) // (rest[0].length + pictures * patches or 1)
             if pictures:
                 fitting = min(fitting, (most or PICTURES_PER_BATCH) // pictures)
             room = batch_size or max(1, fitting)
@@ -90,6 +98,15 @@ def pad(jobs: Sequence[Job], *, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
     ids = np.full(mask.shape, pad_id, np.int64)
     ids[mask] = np.concatenate([np.asarray(job.ids, np.int64) for job in jobs])
     return ids, mask
+
+
+def stack(jobs: Sequence[Job], *, pad_id: int) -> Batch:
+    """What an engine is given for jobs of one shape, whose pictures are open."""
+    ids, mask = (None, None) if jobs[0].ids is None else pad(jobs, pad_id=pad_id)
+    pixels = None
+    if jobs[0].pictures:
+        pixels = np.stack([np.stack([p.pixels for p in job.pictures]) for job in jobs])  # (N, K, 3, S, S)
+    return Batch(ids, mask, pixels)
 
 
 def with_cells(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import count, islice
@@ -16,10 +17,12 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from onespace.batches import TILED_PER_BATCH, Job, cut, pad, with_cells
+from onespace import registry
+from onespace.batches import TILED_PER_BATCH, Job, cut, stack, with_cells
 from onespace.call import Call
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.engines import Batch, Engine, Output
+from onespace.engines.onnx_engine import cores
 from onespace.errors import InputError, KindError, ModelError
 from onespace.parts import Part, Parts
 from onespace.passages import Chunking, Reader, pool
@@ -45,7 +48,9 @@ from onespace.types import (
 WINDOW = 1024
 """Items that are prepared and ordered by length together."""
 DECODERS = 4
-"""Threads that decode pictures, one batch ahead of the model."""
+"""Most threads that decode pictures, one batch ahead of the model; no more than there are cores."""
+DRAFT = 2
+"""With `Encoder.with_draft`, a JPEG is read at no less than so many times the model's size."""
 MUCH_LARGER = 2.0
 """``on_loss="tile"`` tiles pictures whose longer side is more than so many times the model's."""
 
@@ -62,6 +67,7 @@ class Encoder:
         self.engine = engine
         self.tiling = tiling or (Tiling() if spec.pixels is not None and spec.pixels.fit == "tile" else None)
         """How every picture is cut into cells; None when pictures stay whole."""
+        self.draft = False
 
     def __repr__(self) -> str:
         return f"Encoder({self.spec.name!r}, heads={self.spec.head_names}, takes={self.spec.modalities})"
@@ -122,6 +128,24 @@ class Encoder:
             raise InputError(f"window={window!r} must be at least 1.")
         return self._stream(_several(items), call, window, Progress(None, shown=False))
 
+    def batches(
+        self,
+        items: Iterable[Item],
+        *,
+        heads: Sequence[Head] | None = None,
+        role: Role = "document",
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """The batches that `encode` would run, each with the numbers of its items: what a model is trained on.
+
+        Items are prepared as for `encode` (what is too long is cut, without a warning), but nothing is run. The
+        arguments and errors are those of `encode`.
+        """
+        call = self._call(heads, role, batch_size, "ignore")
+        some = [normalise(item, index) for index, item in enumerate(items)]
+        for jobs in self._ahead(self._cut(list(self._jobs(some, call)), call), replace(call, tiling=None)):
+            yield [job.index for job in jobs], stack(jobs, pad_id=self._pad)
+
     def encode_passages(
         self,
         items: Item | Iterable[Item],
@@ -175,13 +199,21 @@ class Encoder:
         """
         if fit not in get_args(Fit):
             raise InputError(f"fit={fit!r} isn't known. Choose one of {', '.join(get_args(Fit))}.")
-        if fit == "tile":
-            return Encoder(
-                replace(self.spec, pixels=self._pixels), self.tokenizer, self.engine, tiling=tiling or Tiling()
-            )
-        if tiling is not None:
+        if tiling is not None and fit != "tile":
             raise InputError(f"tiling goes with fit='tile', not with fit={fit!r}.")
-        return Encoder(replace(self.spec, pixels=replace(self._pixels, fit=fit)), self.tokenizer, self.engine)
+        other = copy(self)
+        other.spec = replace(self.spec, pixels=self._pixels if fit == "tile" else replace(self._pixels, fit=fit))
+        other.tiling = (tiling or Tiling()) if fit == "tile" else None
+        return other
+
+    def with_draft(self) -> Encoder:
+        """The same model, reading large JPEGs at a fraction of their size, unless they are cut into cells.
+
+        That is several times faster, and vectors differ a little from the reference's (docs/performance.md).
+        """
+        other = copy(self)
+        other.draft = True
+        return other
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +236,8 @@ class Encoder:
         call.report(self.spec.name)
 
     def _cut(self, jobs: Sequence[Job], call: Call, most: int | None = None) -> Iterator[list[Job]]:
-        return cut(jobs, patches=self._patches, batch_size=call.batch_size, most=most)
+        tokens = getattr(self.engine, "tokens", None)
+        return cut(jobs, patches=self._patches, batch_size=call.batch_size, most=most, tokens=tokens)
 
     def _jobs(self, items: Sequence[NormalItem], call: Call) -> Iterator[Job]:
         """Tokenises texts, each with the room that its pictures leave; what is to be split gives several jobs."""
@@ -259,7 +292,7 @@ class Encoder:
             pairs = zip(batch, opened, strict=True)
             return [r for job, some in pairs for r in with_cells(job, some, heads=heads, blank=self._blank_ids)]
 
-        with ThreadPoolExecutor(DECODERS) as workers:
+        with ThreadPoolExecutor(min(DECODERS, cores())) as workers:
             for batch in batches:
                 some = [[workers.submit(self._open, job, k, call) for k in range(len(job.images))] for job in batch]
                 waiting.append((batch, some))
@@ -271,24 +304,21 @@ class Encoder:
     def _open(self, job: Job, k: int, call: Call) -> tuple[Picture, ...]:
         where = f"item {job.index}" if len(job.images) == 1 else f"item {job.index}, picture {k}"
         pixels = self._pixels
-        opened = open_image(job.images[k], where=where, pixels=pixels)
-        return look(opened.picture, pixels, where=where, notes=opened.notes, tiling=call.tiling, enlarge=call.enlarge)
+        draft = DRAFT * pixels.size if self.draft and call.tiling is None else 0
+        opened = open_image(job.images[k], where=where, pixels=pixels, draft=draft)
+        seen = look(opened.picture, pixels, where=where, notes=opened.notes, tiling=call.tiling, enlarge=call.enlarge)
+        return tuple(picture.drafted(*opened.full) for picture in seen) if any(opened.full) else seen
 
     def _run(self, jobs: list[Job], call: Call) -> tuple[Embeddings, list[Job]]:
         """Runs a batch of one shape: its rows, and the job of each (late passages are rows of one job)."""
         for job in jobs:
             if any(picture.receipt.cropped for picture in job.pictures):
                 call.lose("pictures", job.index, "a picture that would be cropped. Use encoder.with_fit('pad')")
-        ids = mask = pixels = None
-        if jobs[0].ids is not None:
-            ids, mask = pad(jobs, pad_id=self.spec.text.pad if self.spec.text else 0)
-        if jobs[0].pictures:
-            pixels = np.stack([np.stack([p.pixels for p in job.pictures]) for job in jobs])  # (N, K, 3, S, S)
-        heads = jobs[0].heads
-        rows = jobs
+        batch = stack(jobs, pad_id=self._pad)
+        ids, heads, rows = batch.ids, jobs[0].heads, jobs
         if jobs[0].pooled and ids is not None:
             asked: tuple[Output, ...] = tuple("states" if h == "dense" else h for h in heads)
-            out = self.engine.run(Batch(ids, mask, pixels), asked)
+            out = self.engine.run(batch, asked)
             if "dense" in heads and "states" not in out:
                 raise ModelError(
                     f"{self.spec.name} was exported without token states. Export again, or use late=False."
@@ -296,7 +326,7 @@ class Encoder:
             ids, out = pool(ids, out, [job.pooled for job in jobs])
             rows = [row for job in jobs for row in job.passages()]
         else:
-            out = self.engine.run(Batch(ids, mask, pixels), heads)
+            out = self.engine.run(batch, heads)
         blank = self._blank(tuple(row.modality for row in rows), call.heads)
         e = replace(
             blank,
@@ -351,9 +381,10 @@ class Encoder:
             return heads
         if item.modality not in self.spec.modalities:
             takes = " and ".join(self.spec.modalities)
+            families = ", ".join(registry.families(item.modality))
             raise KindError(
-                f"item {item.index} is of kind {item.modality}; {self.spec.name} takes {takes} only."
-                f"{_families_for(item.modality)}"
+                f"item {item.index} is of kind {item.modality}; {self.spec.name} takes {takes} only. "
+                f"Families that take it: {families}."
             )
         lacks = " and no ".join(missing)
         raise KindError(
@@ -389,6 +420,10 @@ class Encoder:
         return self.tokenizer.encode("").ids if self.spec.fused else None
 
     @property
+    def _pad(self) -> int:
+        return self.spec.text.pad if self.spec.text else 0
+
+    @property
     def _vocab(self) -> int:
         return self.spec.text.vocab if self.spec.text else 0
 
@@ -412,11 +447,3 @@ def _several(items: Item | Iterable[Item]) -> Iterable[Item]:
     if isinstance(items, dict) or not isinstance(items, Iterable):
         raise InputError(f"items is {type(items).__name__}; pass a list of texts, pictures and Pair(text, image).")
     return items
-
-
-def _families_for(modality: Modality) -> str:
-    """Names of model families that take such an item, as a sentence."""
-    from onespace.registry import CARDS
-
-    names = sorted({card.family for card in CARDS if card.loadable and modality in card.modalities})
-    return f" Families that take it: {', '.join(names)}." if names else ""

@@ -48,12 +48,19 @@ class FusedModel(nn.Module):
         return self.text.encode(sequence, seen), seen, tokens.shape[1]
 
     def forward(
-        self, ids: Tensor, mask: Tensor, pixels: Tensor | None = None, *, heads: Collection[str] = ("dense",)
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        pixels: Tensor | None = None,
+        *,
+        heads: Collection[str] = ("dense",),
+        terms: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Every asked representation from one pass.
 
         Shapes:
-            ids (N, L) int64, mask (N, L) bool, pixels (N, K, 3, S, S) float or None for texts alone.
+            ids (N, L) int64, mask (N, L) bool, pixels (N, K, 3, S, S) float or None for texts alone. ``terms`` are the
+            only ones that pictures shall name while training, which then stand for V.
 
         Returns:
             ``dense`` (N, D) unit rows; ``weights`` (N, L), one per text token; ``terms`` (N, V) when pictures name
@@ -69,7 +76,7 @@ class FusedModel(nn.Module):
             out["weights"] = self.token_weights(own, ids, mask)
             if patches and self.spec.heads.sparse == "tokens+terms":
                 words = self.text.embed.words.weight
-                out["terms"] = self.patch_terms(hidden[:, 1 : 1 + patches], words)
+                out["terms"] = self.patch_terms(hidden[:, 1 : 1 + patches], words, terms)
         if "multi" in heads:
             out["multi"], out["multi_mask"] = self.multi(hidden, unit=self.spec.heads.unit), seen[:, 1:]
         if "states" in heads and pixels is None:

@@ -264,3 +264,12 @@ def of_files(name: str, *, family: str, dim: int) -> ModelCard | None:
     """The card that files on disk may claim: their folder or file has its name, and they its family and its width."""
     cards = (find(name), next((c for c in CARDS if c.file == name), None))
     return next((c for c in cards if c is not None and c.family == family and c.dim == dim), None)
+
+
+def families(modality: Modality) -> list[str]:
+    """The families with a loadable model that takes items of this kind.
+
+    >>> families("pair")
+    ['clip', 'mini', 'visualized_bge']
+    """
+    return sorted({card.family for card in CARDS if card.loadable and modality in card.modalities})

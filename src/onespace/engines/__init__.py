@@ -16,6 +16,15 @@ Output: TypeAlias = Literal["dense", "sparse", "multi", "states"]
 """The heads, and the text's token states before any head."""
 
 
+def tokens_for(threads: int) -> int:
+    """Tokens that a CPU best runs at once: what the caches hold, and work for every thread.
+
+    >>> tokens_for(2), tokens_for(16)
+    (1024, 4096)
+    """
+    return max(1024, 256 * threads)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Items of one shape: all texts, or all with the same number K of pictures.
@@ -30,7 +39,10 @@ class Batch:
 
 
 class Engine(Protocol):
-    """Anything that can run a batch."""
+    """Anything that can run a batch.
+
+    An engine may have a number ``tokens``: how many, with padding, it best runs at once.
+    """
 
     def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
         """The raw outputs of `onespace.model.FusedModel.forward`, as numpy arrays under the same names.

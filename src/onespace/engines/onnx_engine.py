@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onespace.engines import Batch, Output
+from onespace.engines import Batch, Output, tokens_for
 from onespace.errors import ModelError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class OnnxEngine:
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
         self.folder = Path(folder)
         self.threads = threads or cores()
+        self.tokens = tokens_for(self.threads)
         self._sessions: dict[str, ort.InferenceSession] = {}
         self._lock = Lock()
         if not any(self._file(graph).is_file() for graph in GRAPHS):

@@ -49,7 +49,8 @@ def load(
         weights: a weight file apart from the folder, such as ``Visualized_m3.pth`` for the folder of BGE-M3.
         heads_from: a folder of BGE-M3 whose sparse and multi-vector heads are put on Visualized-m3.
         device: a torch device, such as ``cuda:1``; the first GPU, if any, by default.
-        dtype: ``float32`` (default), ``float16`` or ``bfloat16``.
+        dtype: ``float32`` (default), ``float16``, ``bfloat16``, or, on a CPU, ``int8``; what each costs and gives is
+            measured in docs/performance.md.
 
     Raises:
         ModelError: nothing is there, the layout is unknown, or the weights don't fit (`CheckpointError`).

@@ -118,19 +118,21 @@ def build(plan: Plan, *, where: str, device: str | None = None, dtype: str | Non
     """Puts the tensors of a plan into its module, without a second copy, and wraps it all as an encoder."""
     from onespace.checkpoint import blank, load_into
     from onespace.encoder import Encoder
-    from onespace.engines.torch_engine import TorchEngine
+    from onespace.engines.torch_engine import TorchEngine, reduces
 
     kind = torch_dtype(dtype)
+    stored = reduces(kind, device)
     module = blank(lambda: plan.module(plan.spec))
-    load_into(module, plan.tensors, where=where, rename=plan.rename, ignore=plan.ignore, dtype=kind)
+    load_into(module, plan.tensors, where=where, rename=plan.rename, ignore=plan.ignore, dtype=None if stored else kind)
     return Encoder(plan.spec, plan.tokenizer, TorchEngine(module, device=device, dtype=kind))
 
 
 def torch_dtype(name: str | None) -> Any:
-    """The torch type of that name: ``float32`` (also for None), ``float16`` or ``bfloat16``."""
+    """The torch type of that name: ``float32`` (also for None), ``float16``, ``bfloat16`` or ``int8``."""
     import torch
 
-    kinds = {None: torch.float32, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    kinds = {None: torch.float32, "float32": torch.float32, "float16": torch.float16}
+    kinds |= {"bfloat16": torch.bfloat16, "int8": torch.int8}
     if name not in kinds:
-        raise ModelError(f"dtype {name!r} is unknown. Use float32, float16 or bfloat16.")
+        raise ModelError(f"dtype {name!r} is unknown. Use float32, float16, bfloat16 or int8.")
     return kinds[name]

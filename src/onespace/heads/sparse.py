@@ -39,7 +39,7 @@ class PatchTerms(nn.Module):
     def logits(self, patches: Tensor, words: Tensor, terms: Tensor | None = None) -> Tensor:
         """patches (N, P, D), word table (V, D) -> (N, P, V), or (N, P, len(terms)) for chosen terms while training."""
         if terms is None:
-            return self.transform(patches) @ words.T + self.bias
+            return self.transform(patches).to(words.dtype) @ words.T + self.bias
         return self.transform(patches) @ words[terms].T + self.bias[terms]
 
     def forward(self, patches: Tensor, words: Tensor, terms: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onespace.spec import ImageSpec
-from onespace.towers.attention import merge_heads, split_heads
+from onespace.towers.attention import merge_heads, ready, split_heads
 
 PRETRAINED_GRID = 16
 """Patches along a side in pre-training; positions on any other grid are stretched to 0 .. 16."""
@@ -76,8 +76,9 @@ class RotaryAttention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """X (N, 1 + P, D), tables (P, D/h) -> (N, 1 + P, D)."""
+        x = ready(self.query, x)
         q, k, v = (split_heads(f(x), self.heads) for f in (self.query, self.key, self.value))  # (N, h, 1 + P, D/h)
-        q, k = (torch.cat([t[:, :, :1], rotate(t[:, :, 1:], cos, sin)], dim=2) for t in (q, k))
+        q, k = (torch.cat([t[:, :, :1], rotate(t[:, :, 1:], cos, sin).to(t.dtype)], dim=2) for t in (q, k))
         y = F.scaled_dot_product_attention(q, k, v)  # (N, h, 1 + P, D/h)
         out: Tensor = self.out(self.inner_norm(merge_heads(y)))  # (N, 1 + P, D)
         return out
@@ -95,6 +96,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, D) -> (N, T, D)."""
+        x = ready(self.gate, x)
         out: Tensor = self.down(self.norm(F.silu(self.gate(x)) * self.up(x)))
         return out
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onespace.spec import TextSpec
-from onespace.towers.attention import Attention, activation
+from onespace.towers.attention import Attention, Runs, activation, runs
 
 
 class TextEmbedding(nn.Module):
@@ -47,8 +47,8 @@ class Block(nn.Module):
         self.down = nn.Linear(spec.hidden, spec.width)
         self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """(N, T, D) -> (N, T, D)."""
+    def forward(self, x: Tensor, mask: Tensor | Runs | None) -> Tensor:
+        """(N, T, D) -> (N, T, D), or packed (tokens, D) -> (tokens, D)."""
         x = self.attention_norm(x + self.attention(x, mask))
         return self.norm(x + self.down(self.activation(self.up(x))))
 
@@ -62,10 +62,18 @@ class TextTower(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
 
     def encode(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Embedded tokens (N, T, D), mask (N, T) bool -> hidden states (N, T, D)."""
+        """Embedded tokens (N, T, D), mask (N, T) bool -> hidden states (N, T, D).
+
+        At inference on a CPU the padding is left out of all the work; its rows come back as zeros.
+        """
+        if mask is None or x.device.type != "cpu" or not torch.is_inference_mode_enabled():
+            for block in self.blocks:
+                x = block(x, mask)
+            return x
+        packed, where = x[mask], runs(mask)  # (tokens, D)
         for block in self.blocks:
-            x = block(x, mask)
-        return x
+            packed = block(packed, where)
+        return torch.zeros_like(x).masked_scatter_(mask[:, :, None], packed)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """A text alone: ids (N, L), mask (N, L) bool -> (N, L, D).

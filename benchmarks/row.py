@@ -1,0 +1,85 @@
+"""One measured row: ours against a peer, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from onespace.embeddings import Embeddings
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured, and how far it may be trusted.
+
+    ``ours`` and ``peer`` are medians in ``unit``; ``ratio`` says how many times better ours is, and is the median of
+    the ratios of neighbouring runs (``low`` and ``high`` are the least and the largest). Without a peer, ``peer`` and
+    the ratios are NaN.
+    """
+
+    name: str
+    ours: float
+    peer: float = float("nan")
+    ratio: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    unit: str = "s"
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, where NaN is None."""
+        return {k: None if isinstance(v, float) and v != v else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Row:
+        """The inverse of `to_dict`."""
+        known: dict[str, Any] = {k: float("nan") if v is None else v for k, v in values.items()}
+        return cls(**known)
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    *,
+    times: int = 3,
+    unit: str = "s",
+    note: str = "",
+) -> Row:
+    """Times both in turn, ours, peer, ours, peer ..., after one run each that isn't counted."""
+    return pair(name, *interleave([ours, peer], times=times), unit=unit, note=note)
+
+
+def interleave(runs: Sequence[Callable[[], object]], *, times: int = 3, warm: bool = True) -> list[list[float]]:
+    """Seconds of every run, taken in turn: A B C A B C ..., so that a slow moment of the machine meets all."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for k in range(times + warm):
+        for run, taken in zip(runs, seconds, strict=True):
+            start = perf_counter()
+            run()
+            if k >= warm:
+                taken.append(perf_counter() - start)
+    return seconds
+
+
+def cosines(ours: Embeddings, wanted: np.ndarray | Embeddings) -> np.ndarray:
+    """Of each dense row with its like."""
+    rows = wanted if isinstance(wanted, np.ndarray) else wanted.dense
+    assert ours.dense is not None
+    assert rows is not None
+    return np.asarray((ours.dense * rows).sum(1))
+
+
+def pair(name: str, ours: Sequence[float], peer: Sequence[float], *, unit: str = "s", note: str = "") -> Row:
+    """A row from the costs (less is better) of neighbouring runs.
+
+    >>> pair("x", [1.0, 2.0, 1.0], [4.0, 4.0, 3.0]).ratio
+    3.0
+    """
+    ratios = np.array(peer) / np.array(ours)
+    middle = float(np.median(ours)), float(np.median(peer)), float(np.median(ratios))
+    return Row(name, *middle, float(ratios.min()), float(ratios.max()), unit, note)
