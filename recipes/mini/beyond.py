@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as PILImage
 
 from benchmarks import fairness, overlap
 from onespace.encoder import Encoder
+from onespace.explain import explain
 from onespace.fairness import Calibration
 from onespace.forms import apply
+from onespace.search import rank
 from recipes.mini.calibrate import calibrate, sample
 from recipes.mini.measure import Test, recall
 
@@ -49,3 +52,27 @@ def one_list(model: Encoder, data: Path) -> list[str]:
     drawn = sample(data, held=slice(0, fairness.ASKED))
     asked, documents = model.encode(drawn.asked, role="query"), model.encode(drawn.found)
     return [line for kind in range(3) for line in fairness.report(asked[kind::3], documents, fair, "blend")]
+
+
+def own_side(model: Encoder, test: Test, *, seed: int = 2, count: int = 100) -> dict[str, float]:
+    """Two drawings side by side: how often the explanation's best place lies on the side of the name, by fit."""
+    rng = np.random.default_rng(seed)
+    names = list(test.names["en"].items())
+    picked = [names[i] for i in rng.permutation(len(names))[: 2 * count]]
+    size = test.pictures[0].width
+    found = {}
+    for fit in ("pad", "tile"):
+        right = 0
+        for (left, first), (beside, second) in zip(picked[::2], picked[1::2], strict=True):
+            board = PILImage.new("RGB", (2 * size, size), "white")
+            for row, x in ((left, 0), (beside, size)):
+                board.paste(test.pictures[row], (x, 0), test.pictures[row])
+            asked = model.encode([first, second], role="query")
+            documents = model.with_fit(fit).encode(board)
+            for q, hits in enumerate(rank(asked, documents, k=1, metric="blend")):
+                field = explain(asked, q, documents, hits[0].row, metric="blend").field
+                assert field is not None
+                box = hits[0].box if fit == "tile" and hits[0].box else field.best
+                right += ((box[0] + box[2]) / 2 < size) == (q == 0)
+        found[fit] = right / (2 * count)
+    return found

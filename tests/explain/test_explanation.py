@@ -243,12 +243,14 @@ def test_the_shipped_model_finds_the_thing_beside_another() -> None:
     for name, left in (("whale", 0), ("bicycle", 512)):
         with PILImage.open(folder / f"{name}.png") as picture:
             board.paste(picture.convert("RGB").resize((512, 512)), (left, 0))
-    model = onespace.load()
+    model = onespace.load().with_fit("tile")
     asked, found = model.encode(["a whale", "a bicycle"], role="query"), model.encode(board)
     middles = []
-    for q in (0, 1):
-        why = explain(asked, q, found, 0, metric="blend")
-        adds_up(why, similarity(asked, found, metric="blend")[q, 0])
+    for q, hits in enumerate(rank(asked, found, k=1, metric="blend")):
+        why = explain(asked, q, found, hits[0].row, metric="blend")
+        adds_up(why, similarity(asked, found, metric="blend")[q, hits[0].row])
+        assert hits[0].box is not None
         assert why.field is not None
-        middles.append((why.field.best[0] + why.field.best[2]) / 2)
+        assert why.field.best[0] >= hits[0].box[0]
+        middles.append((hits[0].box[0] + hits[0].box[2]) / 2)
     assert middles[0] < 512 < middles[1]
