@@ -25,11 +25,12 @@ Weights: TypeAlias = tuple[float, float, float]
 
 BLEND: Weights = (1.0, 0.3, 1.0)
 """The weights of ``blend`` that BGE-M3 was trained with."""
-BLENDS: dict[str, tuple[Weights, Weights]] = {"onespace-mini": ((1.0, 0.03, 0.4), (1.0, 0.0, 0.4))}
+BLENDS: dict[str, tuple[Weights, Weights]] = {"onespace-mini": ((1.0, 0.004, 0.025), (1.0, 0.0, 0.025))}
 """Those of other models, by name: for texts that ask, and for pictures and pairs that do.
 
-They are the ratio of the temperatures that the heads learnt beside each other. Two pictures share hundreds of terms,
-whose sum would drown the rest, so a picture doesn't ask by its terms.
+Those of onespace-mini were chosen on drawings that nothing else is measured on (`recipes/mini/blend.py`): its terms
+weigh 3 on average, and its dense vector is the best head by far. Two pictures share hundreds of terms, whose sum would
+drown the rest, so a picture doesn't ask by its terms.
 """
 NO_ROWS = -1.0
 """The maxsim of an item without a vector: the least that unit rows can score, so it never beats a real match."""
