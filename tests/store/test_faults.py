@@ -21,6 +21,7 @@ from onespace.embeddings import Embeddings
 from onespace.encoder import Encoder
 from onespace.errors import InputError, LockedError, PassportError, StoreError
 from onespace.store import SearchOptions, Store, StoreOptions
+from onespace.store.edge import EdgeEngine
 
 ENGINE = SearchOptions(exact_below=0)
 WRITER = Path(__file__).parent / "writer.py"
@@ -420,3 +421,14 @@ def test_threads_search_while_others_write(home, open_store):
         thread.join()
     assert not failed
     assert len(store) == 16
+
+
+def test_another_spelling_of_the_path_writes_nothing_again(tmp_path, tiny_encoder, monkeypatch):
+    with Store.open(tmp_path / "pictures.db", tiny_encoder) as store:
+        store.add(["a whale", "the sea"], ids=["a", "b"])
+    written: list[int] = []
+    monkeypatch.setattr(EdgeEngine, "upsert", lambda _, rows: written.extend(range(len(rows))))
+    monkeypatch.chdir(tmp_path)
+    with Store.open("pictures.db", tiny_encoder) as store:
+        assert len(store) == 2
+    assert not written

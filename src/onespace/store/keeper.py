@@ -205,8 +205,12 @@ class Keeper:
             )
 
     def _claim(self) -> None:
-        """Makes sure that a collection is this store's before anything is written to it."""
-        if self.log.meta("place") == self.place.name:
+        """Makes sure that a collection is this store's before anything is written to it.
+
+        An engine inside the store's own folder is its own, however the path is written.
+        """
+        name = "here" if self.place.cluster is None else self.place.name
+        if self.log.meta("place") == name:
             return
         with self._told():
             held = self.engine.count()
@@ -215,7 +219,7 @@ class Keeper:
                 f"{self.place.name} already holds {held} rows that aren't of the log in {self.place.folder}. Open it "
                 "with its own log (StoreOptions(log=...)), or choose another name."
             )
-        self.log.set_meta(place=self.place.name, applied="0")
+        self.log.set_meta(place=name, applied="0")
         self._reached = 0
 
     def _check(self) -> None:
