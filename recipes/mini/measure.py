@@ -59,9 +59,13 @@ def recall(scores: np.ndarray, own: np.ndarray, k: int) -> float:
     >>> recall(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), 1)
     0.5
     """
+    return float(among_first(scores, own, k).mean())
+
+
+def among_first(scores: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
+    """1.0 for each row whose own column is among the k best, else 0.0; ties count against."""
     best = scores[np.arange(len(own)), own][:, None]
-    ahead = (scores >= best).sum(1) - 1
-    return float((ahead < k).mean())
+    return ((scores >= best).sum(1) <= k).astype(float)
 
 
 def measure(model: Encoder, test: Test) -> dict[str, Any]:
@@ -107,17 +111,11 @@ def _heads(model: Encoder, test: Test, pictures: Embeddings, *, seed: int = 11) 
         texts = model.encode(list(test.names[locale].values()), role="query")
         scores = {m: onespace.similarity(texts, pictures, metric=m) for m in metrics}
         table[locale] = {m: [recall(s, own, 1), recall(s, own, 10)] for m, s in scores.items()}
-        gains[i, own] = found_first(scores["blend"], own) - found_first(scores["cosine"], own)
+        gains[i, own] = among_first(scores["blend"], own, 1) - among_first(scores["cosine"], own, 1)
     each = gains.mean(0)
     drawn = np.random.default_rng(seed).integers(len(each), size=(2000, len(each)))
     low, high = np.quantile(each[drawn].mean(1), (0.025, 0.975))
     return {"table": table, "gain": [float(each.mean()), float(low), float(high)]}
-
-
-def found_first(scores: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """1.0 for each row whose own column is the best, else 0.0; ties count against."""
-    best = scores[np.arange(len(own)), own][:, None]
-    return ((scores >= best).sum(1) == 1).astype(float)
 
 
 def _across(texts: dict[str, Embeddings], test: Test, *, seed: int = 3, couples: int = 20) -> dict[str, float]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from onespace.fuse import fuse
 from onespace.heads import dense
 from onespace.model import FusedModel
+from onespace.train.learner import sparse_rows
 from recipes.mini.bank import REFRESHED, Bank
 from recipes.mini.batches import Curriculum, Draw, Texts, draw, tokenise
 from recipes.mini.data import Corpus
@@ -127,7 +128,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Te
         parts[f"tt{width}"] = within(scale[0] * cut[2] @ cut[2].T, label) / (2 if width == i.shape[1] else 8)
     parts["ii"] = within(scale[0] * i @ i.T, label) / 4
     parts["pt"] = both(scale[0] * p @ every.T, batch.pair_label, every_label) / 2
-    own = dense.pool(_alone(model, batch.pair_texts), batch.pair_texts.mask, "cls")
+    own = learner.vectors(batch.pair_texts)
     parts["po"] = F.cross_entropy(scale[0] * p @ torch.cat([own, t]).T, torch.arange(half)) / 3  # its very own words
     parts["pi"] = both(scale[0] * p @ i.T, batch.pair_label, label) / 2
 
@@ -148,7 +149,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Te
     words = model.text.embed.words.weight
     named = model.patch_terms(image[:, 1 : 1 + seen.shape[1]], words, terms)  # (B, terms)
     weights = model.token_weights(text, batch.texts.ids, batch.texts.mask)  # (B, L)
-    rows = _rows(weights, batch.texts.ids, terms)  # (B, terms)
+    rows = sparse_rows(weights, batch.texts.ids, terms)  # (B, terms)
     lexical = rows @ named.T  # (B, B): texts by pictures
     parts["si"] = both(scale[2] * lexical, label, label) / 2
     parts["flops"] = named.mean(0).square().sum() * 0.03 + rows.mean(0).square().sum() * 0.003
@@ -157,7 +158,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Te
     parts |= _among_all(learner, bank, (i[:half], image[:half, 1 : 1 + seen.shape[1]]), batch.things[:half])
     words_of_pair = torch.cat([pair[:, :1], pair[:, 1 + seen.shape[1] :]], dim=1)
     ids, mask = batch.pair_texts.ids, batch.pair_texts.mask
-    spoken = _rows(model.token_weights(words_of_pair, ids, mask), ids, terms)
+    spoken = sparse_rows(model.token_weights(words_of_pair, ids, mask), ids, terms)
     both_terms = torch.maximum(model.patch_terms(pair[:, 1 : 1 + seen.shape[1]], words, terms), spoken)
     parts["sp"] = both(scale[2] * rows @ both_terms.T, label, batch.pair_label) / 4
 
@@ -229,10 +230,3 @@ def maxsim(queries: Tensor, mask: Tensor, documents: Tensor, seen: Tensor | None
         scores = scores.masked_fill(~seen, -1e4)
     best = scores.amax(2).unflatten(0, (n, length)) * mask[:, :, None]  # (N, L, M)
     return best.sum(1) / mask.sum(1)[:, None]
-
-
-def _rows(weights: Tensor, ids: Tensor, terms: Tensor) -> Tensor:
-    """Token weights (N, L) to columns (N, len(terms)); ``terms`` is sorted, ids that aren't in it are left out."""
-    place = torch.searchsorted(terms, ids).clamp(max=len(terms) - 1)
-    known = terms[place] == ids
-    return weights.new_zeros(len(ids), len(terms)).scatter_reduce(1, place, weights * known, "amax", include_self=True)

@@ -108,6 +108,12 @@ class Parts:
         """The rows of one item."""
         return np.flatnonzero(self.owner == item)
 
+    def best(self, scores: np.ndarray) -> np.ndarray:
+        """The score of each item's best row: (Q, M) -> (Q, N)."""
+        order = np.argsort(self.owner, kind="stable")
+        starts = np.flatnonzero(np.diff(self.owner[order], prepend=-1))
+        return np.asarray(np.maximum.reduceat(scores[:, order], starts, axis=1))
+
     def box(self, row: int) -> Box | None:
         """The part of the picture that a row shows; None for texts."""
         left, top, right, bottom = (float(x) for x in self.boxes[row])

@@ -103,9 +103,7 @@ def test_a_killed_run_goes_on_to_the_same_model(
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     one, other = (torch.load(r.folder / "state.pt", weights_only=True)["module"] for r in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert [run.read_rows(r.folder / "evaluation.jsonl") for r in (whole,)] == [
-        run.read_rows(resumed.folder / "evaluation.jsonl")
-    ]
+    assert [run.read_log(r.folder, run.EVALUATION) for r in (whole,)] == [run.read_log(resumed.folder, run.EVALUATION)]
     assert resumed.load().spec.truncatable == (8, 16)
 
     again = fit(mini.tiny(), [texts, flags], tmp_path / "cut", options=SHORT)

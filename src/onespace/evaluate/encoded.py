@@ -81,5 +81,5 @@ class Encoded:
 def both(first: Salvage, second: Salvage) -> tuple[list[int], Embeddings, Embeddings]:
     """The places at which neither of two lists of one length is broken, and the rows of these."""
     kept = sorted({*first.kept} & {*second.kept})
-    a, b = ([some.kept.index(place) for place in kept] if some.broken else kept for some in (first, second))
+    a, b = (np.searchsorted(some.kept, kept) for some in (first, second))  # both ascend
     return kept, first.embeddings[a], second.embeddings[b]

@@ -109,9 +109,9 @@ def rank_of(values: np.ndarray) -> np.ndarray:
     >>> rank_of(np.array([0.3, 0.1, 0.3])).tolist()
     [2.5, 1.0, 2.5]
     """
-    ordered = np.sort(values, axis=-1)
     if values.ndim > 1:
         return np.stack([rank_of(row) for row in values])
+    ordered = np.sort(values)
     left, right = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
     return np.asarray((left + right + 1) / 2)
 

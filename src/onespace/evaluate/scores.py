@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from onespace.embeddings import Embeddings
-from onespace.evaluate.metrics import judge
+from onespace.evaluate.metrics import hit, judge, ranks
 from onespace.evaluate.tasks import Retrieval
 from onespace.score import similarity
 from onespace.search import SCORES
@@ -34,13 +34,11 @@ def retrieval_values(
     queries: Embeddings, documents: Embeddings, task: Retrieval, *, way: Way, k: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """Every measure of a search, (Q,) each. A document in parts counts with its best part."""
-    parts = documents.parts
-    order = None if parts is None else np.argsort(parts.owner, kind="stable")
     found = []
     for rows in _blocks(len(queries), len(documents)):
         scores = similarity(queries[rows], documents, metric=METRIC[way])
-        if parts is not None and order is not None:
-            scores = np.maximum.reduceat(scores[:, order], np.flatnonzero(np.diff(parts.owner[order], prepend=-1)), 1)
+        if documents.parts is not None:
+            scores = documents.parts.best(scores)
         for row, query in enumerate(rows if len(task.left_out) else ()):
             if task.left_out[query] >= 0:
                 scores[row, task.left_out[query]] = -np.inf
@@ -68,9 +66,9 @@ def class_values(
             scores = similarity(_dense(items[rows]), np.mean([_dense(some) for some in prompts], axis=0))
         else:
             scores = np.mean([similarity(items[rows], some, metric=METRIC[way]) for some in prompts], axis=0)
-        hits = judge(scores, [{labels[i]: 1.0} for i in rows], k=k)
+        places = [ranks(row, {labels[i]: 1.0})[0] for row, i in zip(scores, rows, strict=True)]
         for n in k:
-            found[n].append(hits[f"hit@{n}"])
+            found[n].append(np.array([hit(place, n) for place in places]))
     return {n: np.concatenate(some) for n, some in found.items()}
 
 

@@ -293,10 +293,8 @@ def _first(sample: Sample, k: int, forms: Sequence[_Tried]) -> np.ndarray:
     scores = forms[0].scores.copy()
     for tried in forms[1:]:
         scores += tried.scores
-    if (parts := sample.documents.parts) is not None:  # an item is as good as its best part
-        order = np.argsort(parts.owner, kind="stable")
-        starts = np.flatnonzero(np.diff(parts.owner[order], prepend=-1))
-        scores = np.maximum.reduceat(scores[:, order], starts, axis=1)
+    if (parts := sample.documents.parts) is not None:
+        scores = parts.best(scores)
     if sample.own is not None:
         scores[np.arange(len(scores)), sample.own] = -np.inf
     least = np.partition(scores, -k, axis=1)[:, -k, None]

@@ -18,7 +18,7 @@ from onespace.engines import Batch
 from onespace.engines.torch_engine import TorchEngine
 from onespace.files.records import Record
 from onespace.train.data import Drawn, Loader
-from onespace.train.objective import Objective, Targets, targets, turned
+from onespace.train.objective import Objective, Targets, targets
 from onespace.train.options import Distil, Options
 from onespace.train.ranks import Ranks
 from onespace.train.rows import key
@@ -143,7 +143,8 @@ class Learner(nn.Module):
     def _symmetric(self, queries: Vectors, candidates: Vectors, all_targets: Targets, block: slice) -> Tensor:
         """The loss with which the positives of some queries look for them, among all queries."""
         first = all_targets.own[:, 0]
-        scores = turned(self.objective.scores(queries, {k: t[first[block]] for k, t in candidates.items()}))
+        sought = self.objective.scores(queries, {k: t[first[block]] for k, t in candidates.items()})
+        scores = {name: s.T for name, s in sought.items()}  # (C, Q)
         right = torch.arange(len(first), device=first.device)[block]
         return self.objective.loss(scores, Targets(right[:, None], all_targets.masked[:, first].T[block]))
 

@@ -128,11 +128,11 @@ class Trainer:
         logger.info(" ".join(f"{k} {v:.4g}" for k, v in row.items()))
 
 
-def read_log(folder: Path) -> list[dict[str, float]]:
+def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, float]]:
     """The rows of a run's log; a last line cut by a kill is left out."""
-    path = folder / "log.jsonl"
+    path = folder / name
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

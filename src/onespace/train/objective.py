@@ -90,7 +90,7 @@ class Objective:
         scores = {name: s.masked_fill(targets.masked, MASKED) for name, s in scores.items()}
         taught = None if targets.teacher is None else targets.teacher.softmax(-1)
         loss = right.new_zeros((), dtype=torch.float32)
-        for name in self._names((*self.losses,)):
+        for name in self._names(self.losses):
             s = scores[name]
             if how == "ranked" and taught is not None:
                 each = distil_ranked(s, taught, right)
@@ -115,8 +115,3 @@ class Objective:
         if name == "sparse":
             return SPARSE_LOSS
         return 1 / (1 + len(self.dims)) if name.startswith("dense") else 1.0
-
-
-def turned(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The scores (C, Q) with which the candidates look for their queries."""
-    return {name: s.T for name, s in scores.items()}

@@ -19,13 +19,14 @@ from functools import cached_property
 from math import ceil
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 
 from onespace.encoder import Encoder
 from onespace.engines.torch_engine import TorchEngine
 from onespace.errors import InputError, ModelError
+from onespace.evaluate.tasks import kind_of
 from onespace.families import load
 from onespace.families.mini import save
 from onespace.spec import Spec
@@ -40,10 +41,12 @@ from onespace.train.options import Options
 from onespace.train.ranks import Ranks
 from onespace.train.stages import open_weights
 from onespace.train.validate import Validation
-from onespace.types import HEADS, Head, Modality
+from onespace.types import HEADS, Head, Item, Modality
 
 Watch: TypeAlias = Callable[[Mapping[str, float]], None]
 """Is told each row that is logged, and each measurement (which has no ``loss``), with all ``steps`` of the run."""
+
+EVALUATION = "evaluation.jsonl"
 
 logger = logging.getLogger("onespace.train")
 
@@ -146,7 +149,7 @@ class _Run:
         trainer = Trainer(self.learner, self._step, self.folder, self.schedule, writes=self.ranks.first, watch=tell)
         if self.ranks.most(trainer.step) != trainer.step:
             raise InputError(f"{self.folder} isn't the same for all processes. Put it on a disk that all of them see.")
-        measured = [row for row in read_rows(self.folder / "evaluation.jsonl") if row["step"] <= trainer.step]
+        measured = [row for row in read_log(self.folder, EVALUATION) if row["step"] <= trainer.step]
         if self.ranks.first:
             self.events = Events(self.folder, [*read_log(self.folder), *measured])
         every, end = self.options.evaluate_every, self.schedule.steps
@@ -190,7 +193,7 @@ class _Run:
             self._save()
         measured.append(row)
         lines = "".join(json.dumps(r) + "\n" for r in measured)
-        (self.folder / "evaluation.jsonl").write_text(lines, "utf-8")
+        (self.folder / EVALUATION).write_text(lines, "utf-8")
         tell(row)
 
     def _stale(self, measured: Sequence[Mapping[str, float]]) -> bool:
@@ -272,10 +275,4 @@ def trained_spec(spec: Spec, name: str, kinds: Iterable[Modality], objective: Ob
 
 
 def _kinds(drawn: Drawn) -> set[Modality]:
-    records = (drawn.query, *drawn.candidates)
-    return {"text" if not r.image else "pair" if r.text else "image" for r in records}
-
-
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of a file of JSON lines; none where there is no file."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    return {kind_of(cast(Item, record.item)) for record in (drawn.query, *drawn.candidates)}

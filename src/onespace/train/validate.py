@@ -11,16 +11,16 @@ from onespace.embeddings import Embeddings
 from onespace.encoder import Encoder
 from onespace.errors import InputError
 from onespace.evaluate.metrics import judge
+from onespace.evaluate.scores import METRIC
 from onespace.files.records import Record
 from onespace.score import BLEND, similarity
 from onespace.train.data import Source, distinct
 from onespace.train.options import Loss
 from onespace.train.rows import key
-from onespace.types import HEADS, Head, Item, Metric, Role
+from onespace.types import HEADS, Head, Item, Role
 
 MOST = 1000
 """Held-out rows of a source that are measured."""
-METRICS: dict[Loss, Metric] = {"dense": "cosine", "sparse": "lexical", "multi": "maxsim", "blend": "blend"}
 NAMES = {"R@1": "hit@1", "R@10": "hit@10", "MRR": "mrr@10"}
 
 
@@ -46,7 +46,7 @@ class Validation:
         queries = self._encode(encoder, self.queries.values(), "query")
         documents = self._encode(encoder, self.answers.values(), "document")
         dense, sparse, multi = (w * (h in self.heads) for h, w in zip(HEADS, BLEND, strict=True))
-        scores = similarity(queries, documents, metric=METRICS[self.loss], weights=(dense, sparse, multi))
+        scores = similarity(queries, documents, metric=METRIC[self.loss], weights=(dense, sparse, multi))
         found = judge(scores, self.right, k=(1, 10))
         return {name: round(float(found[theirs].mean()), 6) for name, theirs in NAMES.items()}
 
