@@ -113,9 +113,9 @@ def blend_weights(model: str, modality: Modality = "text") -> Weights:
 
 def own_weights(queries: Embeddings) -> Iterator[tuple[np.ndarray, Weights]]:
     """Row numbers of the queries that share the model's own weights, with these."""
-    kinds = np.array(queries.modalities)
-    for kind in dict.fromkeys(queries.modalities):
-        yield np.flatnonzero(kinds == kind), blend_weights(queries.model, kind)
+    own = [blend_weights(queries.model, kind) for kind in queries.modalities]
+    for weights in dict.fromkeys(own):
+        yield np.flatnonzero([one == weights for one in own]), weights
 
 
 def lexical(a: Sparse, b: Sparse) -> np.ndarray:

@@ -432,3 +432,12 @@ def test_another_spelling_of_the_path_writes_nothing_again(tmp_path, tiny_encode
     with Store.open("pictures.db", tiny_encoder) as store:
         assert len(store) == 2
     assert not written
+
+
+def test_milvus_in_a_folder_is_the_stores_own_under_another_spelling(tmp_path, tiny_encoder, monkeypatch):
+    pytest.importorskip("milvus_lite")
+    monkeypatch.chdir(tmp_path)
+    with Store.open("milvus:pictures.db", tiny_encoder) as store:
+        store.add(["a whale", "the sea"], ids=["a", "b"])
+    with Store.open(f"milvus:{tmp_path}/pictures.db", tiny_encoder) as store:
+        assert {hit.id for hit in store.search("a whale", k=2, options=SearchOptions(exact_below=0))} == {"a", "b"}

@@ -22,6 +22,7 @@ from onespace.encoder import Encoder
 from onespace.errors import InputError, LockedError, PassportError, StoreError
 from onespace.store import SearchOptions, Store, StoreOptions
 from onespace.store import migrate as moving
+from onespace.store.edge import EdgeEngine
 from onespace.store.lock import Lock
 from onespace.store.log import Log
 from onespace.store.migrate import MigrateOptions, migrate
@@ -85,6 +86,15 @@ def test_a_moved_store_holds_what_a_new_one_would(written, tmp_path, tiny_encode
     same_as_new(written, tmp_path, dict(enumerate(wanted)))
     with pytest.raises(PassportError, match="the model is 'tiny', not 'other'"):
         Store.open(written, tiny_encoder)
+
+
+def test_a_store_that_has_moved_is_not_filled_again(written, monkeypatch):
+    assert migrate(written, other_model()).switched
+    put: list[int] = []
+    monkeypatch.setattr(EdgeEngine, "upsert", lambda _, rows: put.extend(range(len(rows))))
+    with Store.open(written, other_model()) as store:
+        assert len(store) == 7
+    assert not put
 
 
 def test_a_store_that_has_moved_is_left_alone_and_may_move_back(written, tiny_encoder):

@@ -28,8 +28,9 @@ a name from the hub is fetched.
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "choose", "find the model that fits your own files and this machine", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(
+        subparsers, "choose", "find the model that fits your own files and this machine", EXAMPLES, DETAILS
+    )
     parser.add_argument("inputs", nargs="+", metavar="PATH", help="folders, pictures, pages (.html, .md) or tables")
     parser.add_argument(
         "--model",

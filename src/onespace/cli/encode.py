@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from onespace.cli.options import Subparsers, add_model_options, command, load_model
+from onespace.cli.options import Subparsers, add_model_options, command, load_model, words
 from onespace.cli.output import emit_json, losses_told_here, note
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ same command is given again.
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "encode", "turn pictures, texts and pairs into a file of vectors", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(subparsers, "encode", "turn pictures, texts and pairs into a file of vectors", EXAMPLES, DETAILS)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, or - for standard input")
     parser.add_argument("--out", required=True, metavar="FILE", help="ends in .npz, .parquet or .jsonl")
     parser.add_argument(
         "--heads",
         metavar="LIST",
-        type=lambda text: tuple(text.split(",")),
+        type=words,
         help="some of dense,sparse,multi (default: all that the model has)",
     )
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onespace.cli.options import Subparsers, add_model_options, command, load_model
+from onespace.cli.options import Subparsers, add_model_options, command, load_model, words
 from onespace.cli.output import emit_json, losses_told_here, note, print_table
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ _SPELLED = {"ndcg": "nDCG", "mrr": "MRR", "map": "MAP", "spearman": "Spearman", 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "evaluate", "measure a model on data with known answers", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(subparsers, "evaluate", "measure a model on data with known answers", EXAMPLES, DETAILS)
     parser.add_argument("data", nargs="+", metavar="DATA", help="folders or tables; see above")
     parser.add_argument(
         "--layout",
@@ -37,7 +36,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="what DATA holds (default: told from its columns or its shape)",
     )
     parser.add_argument("--split", default="test", metavar="NAME", help="of a BEIR folder (default: test)")
-    parser.add_argument("--heads", metavar="LIST", type=_words, help="some of dense,sparse,multi (default: all)")
+    parser.add_argument("--heads", metavar="LIST", type=words, help="some of dense,sparse,multi (default: all)")
     parser.add_argument(
         "--k", metavar="LIST", type=_numbers, default=(1, 10), help="how many hits count; the last decides (1,10)"
     )
@@ -121,10 +120,6 @@ def _name(measure: str) -> str:
     """
     word, at, k = measure.partition("@")
     return f"{_SPELLED.get(word, word)}{at}{k}"
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

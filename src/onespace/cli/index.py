@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from onespace.cli.main import INTERRUPTED
-from onespace.cli.options import Subparsers, add_model_options, command, load_model
+from onespace.cli.options import Subparsers, add_model_options, add_store_options, command, load_model
 from onespace.cli.output import emit_json, losses_told_here, note
 
 if TYPE_CHECKING:
@@ -44,18 +44,12 @@ ASKED = "asked"
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "index", "put files and folders into a store, and follow their changes", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(
+        subparsers, "index", "put files and folders into a store, and follow their changes", EXAMPLES, DETAILS
+    )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="folders and files")
     where = parser.add_argument_group("where to")
-    where.add_argument(
-        "--store",
-        default="pictures.db",
-        metavar="PLACE",
-        help="a folder, or an address such as qdrant://host:6334/name or milvus://host:19530/name; a cluster's key is "
-        "read from ONESPACE_API_KEY (default: pictures.db)",
-    )
-    where.add_argument("--log", metavar="FOLDER", help="the log of a store in a cluster (default: NAME.onespace)")
+    add_store_options(where)
     which = parser.add_argument_group("which files")
     which.add_argument(
         "--glob", action="append", default=[], metavar="PATTERN", help="only files like this; may be repeated"

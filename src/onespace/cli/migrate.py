@@ -36,8 +36,7 @@ SHOWN = 20
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "migrate", "move a store to another model while it is searched", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(subparsers, "migrate", "move a store to another model while it is searched", EXAMPLES, DETAILS)
     parser.add_argument("store", metavar="STORE", help="the store to move")
     parser.add_argument(
         "--out",
@@ -128,7 +127,7 @@ def _keep_base(place: Place, out: Place) -> None:
 
     with Manifest.read(place) as manifest, closing(Log(out.log)) as log:
         if manifest.meta(BASE):
-            log.set_meta(**{BASE: os.path.relpath(manifest.base.folder, out.folder.absolute())})
+            log.set_meta(**{BASE: manifest.base.seen_from(out.folder)})
 
 
 def _politely() -> None:

@@ -12,19 +12,40 @@ Subparsers = argparse._SubParsersAction  # the type that argparse hands out, whi
 
 
 def command(
-    subparsers: Subparsers[argparse.ArgumentParser], name: str, summary: str, examples: str
+    subparsers: Subparsers[argparse.ArgumentParser], name: str, summary: str, examples: str, details: str = ""
 ) -> argparse.ArgumentParser:
-    """A command's parser with its summary, its examples and ``--json``."""
+    """A command's parser with its summary, details below it, its examples and ``--json``."""
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
+        description=f"{summary[0].upper()}{summary[1:]}.{details}",
         epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.strip().splitlines()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs instead of text for people")
     return parser
+
+
+def add_store_options(group: argparse._ArgumentGroup) -> None:
+    """``--store`` and ``--log``."""
+    group.add_argument(
+        "--store",
+        default="pictures.db",
+        metavar="PLACE",
+        help="a folder, or an address such as qdrant://host:6334/name or milvus://host:19530/name; a cluster's key is "
+        "read from ONESPACE_API_KEY (default: pictures.db)",
+    )
+    group.add_argument("--log", metavar="FOLDER", help="the log of a store in a cluster (default: NAME.onespace)")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The type of an option that is a list.
+
+    >>> words("dense,multi")
+    ('dense', 'multi')
+    """
+    return tuple(text.split(","))
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, fit: bool = True) -> None:
@@ -54,5 +75,5 @@ def load_model(args: argparse.Namespace) -> Encoder:
     from onespace.families import load
 
     source = Path(args.model) if args.model and Path(args.model).exists() else args.model
-    model = load(source, weights=Path(args.weights) if args.weights else None, dtype=getattr(args, "dtype", None))
+    model = load(source, weights=Path(args.weights) if args.weights else None, dtype=args.dtype)
     return model.with_fit(args.fit) if getattr(args, "fit", None) else model

@@ -25,8 +25,7 @@ SHOWN = 12
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "plan", "find the form of the vectors that fits a storage budget", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(subparsers, "plan", "find the form of the vectors that fits a storage budget", EXAMPLES, DETAILS)
     parser.add_argument("--budget", required=True, metavar="SIZE", help="bytes an item, such as 96, 2KB or 2KiB")
     parser.add_argument("--sample", required=True, nargs="+", metavar="PATH", help="files or folders of your own items")
     parser.add_argument("--k", type=int, default=10, metavar="N", help="how many hits a search shows (default: 10)")

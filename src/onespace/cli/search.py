@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from onespace.cli.options import Subparsers, add_model_options, command, load_model
+from onespace.cli.options import Subparsers, add_model_options, add_store_options, command, load_model
 from onespace.cli.output import counted, emit_json, losses_told_here, note, width
 from onespace.types import Item, Pair
 
@@ -48,14 +48,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="many at once: .txt, a text a line; .jsonl, rows with text, image; - for a pipe",
     )
     where = parser.add_argument_group("where, and how")
-    where.add_argument(
-        "--store",
-        default="pictures.db",
-        metavar="PLACE",
-        help="a folder, or an address such as qdrant://host:6334/name or milvus://host:19530/name; a cluster's key is "
-        "read from ONESPACE_API_KEY (default: pictures.db)",
-    )
-    where.add_argument("--log", metavar="FOLDER", help="the log of a store in a cluster (default: NAME.onespace)")
+    add_store_options(where)
     where.add_argument("-k", type=int, default=10, metavar="N", help="hits to show (default: 10)")
     where.add_argument("--offset", type=int, default=0, metavar="N", help="hits to skip: a further page")
     where.add_argument(
@@ -158,8 +151,7 @@ def _open(args: argparse.Namespace, model: Encoder) -> Store:
     from onespace.store.places import Place
 
     place = Place.of(args.store, log=args.log)
-    log = Log(place.log, read_only=True) if place.log.is_file() else None
-    if log is None or log.new:
+    if (log := Log.found(place.log)) is None:
         raise StoreError(f"{args.store} holds no store. Make one: onespace index FOLDER --store {args.store}")
     many = log.count() > ENOUGH
     log.close()
@@ -237,12 +229,8 @@ def _lines(args: argparse.Namespace, rank: int, hit: Found) -> Iterator[str]:
         yield indent + "  ".join(told)
     if place := where(hit):
         yield f"{indent}best at {place}"
-    if len(hit.parts) > 1:
-        yield (
-            indent + "  ".join(f"{NAMES[head]} {share:+.4f}" for head, share in hit.why.shares.items())
-            if hit.why
-            else ""
-        )
+    if hit.why is not None and len(hit.why.shares) > 1:
+        yield indent + "  ".join(f"{NAMES[head]} {share:+.4f}" for head, share in hit.why.shares.items())
     if args.explain and hit.why is not None:
         for head, parts in listed(hit.why).items():
             told = [f"{label(part)} {part.score:+.4f}" for part in parts]

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onespace.cli.options import Subparsers, command
+from onespace.cli.options import Subparsers, command, words
 from onespace.cli.output import emit_json, note
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ FLOAT_MINI = Path("models", "onespace-mini")
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Adds the command."""
-    parser = command(subparsers, "train", "train a model further on your own texts, pictures and pairs", EXAMPLES)
-    parser.description = f"{parser.description}{DETAILS}"
+    parser = command(
+        subparsers, "train", "train a model further on your own texts, pictures and pairs", EXAMPLES, DETAILS
+    )
     parser.usage = "onespace train DATA [DATA ...] --out RUN [options]"
     parser.add_argument("data", nargs="+", metavar="DATA", help="files of rows, or folders of captioned pictures")
     parser.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
@@ -53,7 +54,7 @@ def _add_learnt(group: argparse._ArgumentGroup) -> None:
         default="full",
         help="text-frozen: pictures learn, texts keep their vectors; pairs: all but the word tables; full (default)",
     )
-    group.add_argument("--losses", metavar="LIST", type=_words, default=(), help="some of dense,sparse,multi,blend")
+    group.add_argument("--losses", metavar="LIST", type=words, default=(), help="some of dense,sparse,multi,blend")
     group.add_argument("--dims", metavar="LIST", type=_numbers, default=(), help="shorter widths, such as 64,128")
     group.add_argument(
         "--distil",
@@ -180,10 +181,6 @@ def _model(args: argparse.Namespace) -> Encoder:
     elif Path(source).exists():
         source = Path(source)
     return load(source, weights=Path(args.weights) if args.weights else None, device="cpu")
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ class Document:
         item = self.item
         images = item.images if isinstance(item, Pair) else (item,)
         return tuple(str(image) for image in images if isinstance(image, Path))
+
+    def place(self, reference: Reference) -> Reference:
+        """A reference to the same content, where this document has it."""
+        paths = self.pictures or (None,) * len(reference.pictures)
+        pictures = tuple(Picture(path, p.sha256) for path, p in zip(paths, reference.pictures, strict=True))
+        return replace(reference, pictures=pictures)
 
     def open(self) -> Item:
         """The item. Raises `InputError` when it can't be made."""

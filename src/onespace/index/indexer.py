@@ -30,7 +30,7 @@ from onespace.index.plan import IndexOptions, Plan, make_plan
 from onespace.index.readers import Reading, digest, expected, read
 from onespace.index.walk import File
 from onespace.progress import Progress
-from onespace.store import Picture, Reference, Store, Stored
+from onespace.store import Reference, Store, Stored
 from onespace.store.filters import clean
 
 BATCH = 64
@@ -104,6 +104,7 @@ class Indexer:
         self.manifest = Manifest.open(store.place)
         self.report = Report()
         self.total = 0
+        self._guessed: dict[str, int] = {}
         """Documents of the plan, as far as that is known yet."""
         self._open: dict[str, _Open] = {}
         self._ended: list[_Open] = []
@@ -164,7 +165,8 @@ class Indexer:
         self.report = Report(unchanged=plan.items, broken=list(plan.broken))
         self._moving = frozenset(file.name for file, _ in plan.todo) | frozenset(plan.gone)
         self._open, self._ended, self._taken, self._replaced, self._twins = {}, [], {}, set(), {}
-        self.total = sum(expected(file) for file, _ in plan.todo)
+        self._guessed = {file.name: expected(file) for file, _ in plan.todo}
+        self.total = sum(self._guessed.values())
         return plan
 
     def batches(self, plan: Plan, *, stop: Callable[[], bool] = lambda: False) -> Iterator[list[Document]]:
@@ -262,7 +264,7 @@ class Indexer:
         columns = self.options.columns_of(file.name, self.manifest)
         opened = _Open(file, known, self.options.reading(file, self.manifest), pictures)
         self._open[file.name] = opened
-        guessed, met = expected(file), 0
+        guessed, met = self._guessed.get(file.name, 0), 0
         model = self.store.model
         try:
             opened.file = file = replace(file, sha256=digest(file.path))
@@ -333,7 +335,7 @@ class Indexer:
         while documents and vectors is not None:
             some = {document.hash: document for document in documents}  # an item of the vectors can be taken once
             rows = np.concatenate([vectors.rows(needed.index(hash)) for hash in some])
-            references = [_moved(sources[hash].reference, document) for hash, document in some.items()]
+            references = [document.place(sources[hash].reference) for hash, document in some.items()]
             self.acknowledge(list(some.values()), vectors[rows], references)
             documents = [document for document in documents if document is not some[document.hash]]
 
@@ -388,10 +390,3 @@ def _same(stored: Stored, document: Document) -> bool:
 
 def _why(error: Exception) -> str:
     return f"can't be read ({error.strerror}). Check its permissions." if isinstance(error, OSError) else str(error)
-
-
-def _moved(reference: Reference, document: Document) -> Reference:
-    """A reference to the same content in another place."""
-    paths = document.pictures or (None,) * len(reference.pictures)
-    pictures = tuple(Picture(path, p.sha256) for path, p in zip(paths, reference.pictures, strict=True))
-    return replace(reference, pictures=pictures)

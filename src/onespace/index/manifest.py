@@ -73,11 +73,7 @@ class Manifest:
     @classmethod
     def read(cls, place: Place) -> Manifest:
         """That of a store that needn't be open, to be read only; an empty one where there is no store."""
-        log = Log(place.log, read_only=True) if place.log.is_file() else None
-        if log is not None and log.new:  # it was stopped while it was made
-            log.close()
-            log = None
-        return cls(log, place)
+        return cls(Log.found(place.log), place)
 
     @classmethod
     def open(cls, place: Place) -> Manifest:
@@ -89,8 +85,7 @@ class Manifest:
                     db.execute(statement)
             sql = "SELECT DISTINCT value FROM facts WHERE name = ? AND item IN (SELECT item FROM facts WHERE name = ?)"
             manifest.begin({name: "" for (name,) in manifest._select(sql, PATH, HASH)})
-            folder, base = place.folder.absolute(), manifest.base.folder
-            manifest.set_meta(base=os.path.relpath(base, folder) if base.drive == folder.drive else str(base))
+            manifest.set_meta(base=manifest.base.seen_from(place.folder))
         return manifest
 
     def meta(self, name: str) -> str:

@@ -12,7 +12,6 @@ from onespace.errors import InputError
 from onespace.index.documents import Document
 from onespace.index.encoding import Encoded
 from onespace.index.pages import Page
-from onespace.store import Picture, Reference
 from onespace.types import ImageLike, Pair
 
 
@@ -44,15 +43,7 @@ def size(document: Document) -> int:
 def at_home(encoded: Encoded, documents: Sequence[Document]) -> Encoded:
     """With references that say where the pictures lie here, whether or not they were sent."""
     places = zip(encoded.references, encoded.kept, strict=True)
-    return replace(encoded, references=tuple(_placed(reference, documents[place]) for reference, place in places))
-
-
-def _placed(reference: Reference, document: Document) -> Reference:
-    here = [str(image) if isinstance(image, Path) else None for image in _images(document)]
-    if len(here) != len(reference.pictures):
-        return reference  # a page, which is drawn
-    pairs = zip(here, reference.pictures, strict=True)
-    return replace(reference, pictures=tuple(Picture(path or p.path, p.sha256) for path, p in pairs))
+    return replace(encoded, references=tuple(documents[place].place(reference) for reference, place in places))
 
 
 def _images(document: Document) -> tuple[object, ...]:

@@ -80,6 +80,11 @@ class Base:
         except ValueError:
             return Path(absolute).as_posix()
 
+    def seen_from(self, folder: Path) -> str:
+        """How a store in a folder notes it: relative, or whole when it is on another drive."""
+        folder = folder.absolute()
+        return os.path.relpath(self.folder, folder) if self.folder.drive == folder.drive else str(self.folder)
+
     def path(self, name: str) -> Path:
         """The inverse of `name`."""
         return Path(os.path.normpath(self.folder / name))

@@ -44,19 +44,19 @@ class Keeper:
         self.place = place
         self.layout = layout
         self._changing = threading.RLock()
-        remote = place.cluster is not None and place.cluster.port is not None
-        self._using: AbstractContextManager[Any] = nullcontext() if remote else threading.RLock()
+        self._using: AbstractContextManager[Any] = nullcontext() if place.remote else threading.RLock()
         self._builder: threading.Thread | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._failure: BaseException | None = None
         self._closing = False
         self._reached, self._gone, self._unflushed = int(log.meta("applied") or 0), 0, 0
-        generation = log.meta("generation") or "first"
+        generation = log.meta("generation")
+        own = place.engine_folder(generation)
         if place.kind == "embedded":
             for stray in place.folder.glob("engine-*"):
-                if stray.name != f"engine-{generation}":
+                if stray != own:
                     shutil.rmtree(stray, ignore_errors=True)
-        self._need_room(0 if (place.folder / f"engine-{generation}").exists() else RESERVE)
+        self._need_room(0 if own.exists() else RESERVE)
         with self._told():
             self.engine: Engine = place.engine(layout, generation)
         try:
@@ -153,7 +153,7 @@ class Keeper:
 
     def _run(self) -> None:
         generation = uuid4().hex[:12]
-        folder = self.place.folder / f"engine-{generation}"
+        folder = self.place.engine_folder(generation)
         try:
             self._build(folder, generation)
         except BaseException as error:  # handed to whoever waits
@@ -205,12 +205,8 @@ class Keeper:
             )
 
     def _claim(self) -> None:
-        """Makes sure that a collection is this store's before anything is written to it.
-
-        An engine inside the store's own folder is its own, however the path is written.
-        """
-        name = "here" if self.place.cluster is None else self.place.name
-        if self.log.meta("place") == name:
+        """Makes sure that a collection is this store's before anything is written to it."""
+        if self.log.meta("place") == self.place.collection:
             return
         with self._told():
             held = self.engine.count()
@@ -219,7 +215,7 @@ class Keeper:
                 f"{self.place.name} already holds {held} rows that aren't of the log in {self.place.folder}. Open it "
                 "with its own log (StoreOptions(log=...)), or choose another name."
             )
-        self.log.set_meta(place=name, applied="0")
+        self.log.set_meta(place=self.place.collection, applied="0")
         self._reached = 0
 
     def _check(self) -> None:

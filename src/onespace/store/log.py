@@ -112,9 +112,19 @@ class Log:
             )
         self.new = False
 
-    def put(self, entries: Sequence[Entry]) -> None:
-        """Writes items, each in place of the one with its id; all of them are durable on return, or none is there."""
+    @classmethod
+    def found(cls, path: Path) -> Log | None:
+        """A log to read from; None where there is none, or only what is left of making one."""
+        log = cls(path, read_only=True) if path.is_file() else None
+        if log is not None and log.new:
+            log.close()
+            return None
+        return log
+
+    def put(self, entries: Sequence[Entry], meta: Mapping[str, str] | None = None) -> None:
+        """Writes items, each in place of the one with its id, and values: on return all are durable, or none is."""
         with self.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list((meta or {}).items()))
             for entry in entries:
                 key = json.dumps(entry.id, ensure_ascii=False)
                 self._forget(db, key)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -177,17 +177,16 @@ class _Move:
         for start in range(0, len(missing), BATCH):
             self.take(list(self.old.by_id(missing[start : start + BATCH]).values()), bar)
         while page := self.old.walk(None, after=done, most=BATCH):
-            self.take(page, bar)
             done = page[-1].number
-            self.notes.set_meta(moved=str(done))
+            self.take(page, bar, {MOVED: str(done)})
         there = self.old.numbers()
         gone = [id for id in self.notes.numbers() if id not in there]
         self.report.removed += self.new.delete(gone)
         self.report.lost = {id: why for id, why in self.report.lost.items() if id in there}
         self.report.items = len(self.new)
 
-    def take(self, page: Sequence[Stored], bar: Progress) -> None:
-        """Reads, encodes and keeps some items; those that can't be are noted, and out of date versions go."""
+    def take(self, page: Sequence[Stored], bar: Progress, notes: Mapping[str, str] | None = None) -> None:
+        """Reads, encodes and keeps some items, with notes; what can't be is told of, and old versions of it go."""
         whole: list[tuple[Stored, Item, Reference]] = []
         lost: dict[Id, str] = {}
         for stored in page:
@@ -198,14 +197,17 @@ class _Move:
         result = salvage(self.new.model, [item for _, item, _ in whole], on_loss=self.new.options.on_loss)
         lost |= {whole[b.index][0].id: b.reason for b in result.broken}
         kept = [whole[i] for i in result.kept]
+        self.new.delete(lost)
         if kept:
             self.new.add_encoded(
                 result.embeddings,
                 references=[reference for _, _, reference in kept],
                 ids=[stored.id for stored, _, _ in kept],
                 metadata=[stored.metadata for stored, _, _ in kept],
+                notes=notes,
             )
-        self.new.delete(lost)
+        elif notes:
+            self.notes.set_meta(**notes)
         self.report.lost |= lost
         self.report.encoded += len(kept)
         bar.advance(len(page))

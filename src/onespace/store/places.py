@@ -17,6 +17,7 @@ SPELLINGS = (
 )
 SCHEMES = ("qdrant", "qdrant+https", "milvus", "milvus+https")
 LOG, CURRENT = "log.sqlite", "current"
+HERE = "here"
 PORTS = {"qdrant": 6333, "milvus": 19530}
 
 
@@ -64,11 +65,21 @@ class Place:
         return cls(Path(log or f"{name}.onespace"), kind, cluster)
 
     @property
+    def remote(self) -> bool:
+        """Whether the vectors are in a cluster, not in this process."""
+        return self.cluster is not None and self.cluster.port is not None
+
+    @property
     def name(self) -> str:
         """For messages."""
-        if self.cluster is None or self.cluster.port is None:
+        if self.cluster is None or not self.remote:
             return str(self.folder)
         return f"{self.kind}://{self.cluster.host}:{self.cluster.port}/{self.cluster.collection}"
+
+    @property
+    def collection(self) -> str:
+        """What a log notes of the collection that is its own; one in the log's folder is, however the path is spelt."""
+        return self.name if self.remote else HERE
 
     @property
     def log(self) -> Path:
@@ -77,6 +88,10 @@ class Place:
             return self.folder / (self.folder / CURRENT).read_text("utf-8").strip()
         except OSError:
             return self.folder / LOG
+
+    def engine_folder(self, generation: str) -> Path:
+        """Where the embedded engine of a generation is; the first one's is empty."""
+        return self.folder / f"engine-{generation or 'first'}"
 
     def engine(self, layout: Layout, generation: str) -> Engine:
         """Opens the collection, or makes it."""
@@ -90,4 +105,4 @@ class Place:
             return MilvusEngine(self.cluster, layout)
         from onespace.store.edge import EdgeEngine
 
-        return EdgeEngine(self.folder / f"engine-{generation}", layout)
+        return EdgeEngine(self.engine_folder(generation), layout)

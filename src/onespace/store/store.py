@@ -168,8 +168,11 @@ class Store:
         references: Sequence[Reference],
         ids: Sequence[Id] | None = None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> list[Id]:
         """Keeps items that were encoded elsewhere by the same model, all of them or none; returns the ids.
+
+        ``notes`` are values that the log keeps with them: how far somebody is, say. They are there if the items are.
 
         Raises:
             InputError: another model's embeddings, a head that isn't there, or other numbers of things.
@@ -189,7 +192,7 @@ class Store:
             ids if ids is not None else [r.content for r in references], len(references), given=ids is not None
         )
         self._writable()
-        self._keep(embeddings, references, own, _metadata(metadata, len(references)))
+        self._keep(embeddings, references, own, _metadata(metadata, len(references)), notes)
         return own
 
     def delete(self, ids: Id | Iterable[Id]) -> int:
@@ -372,7 +375,12 @@ class Store:
         return self._keeper
 
     def _keep(
-        self, e: Embeddings, references: Sequence[Reference], ids: Sequence[Id], known: Sequence[Mapping[str, Any]]
+        self,
+        e: Embeddings,
+        references: Sequence[Reference],
+        ids: Sequence[Id],
+        known: Sequence[Mapping[str, Any]],
+        notes: Mapping[str, str] | None = None,
     ) -> None:
         keeper = self._writable()
         entries = [
@@ -384,7 +392,7 @@ class Store:
             )
             for i, id in enumerate(ids)
         ]
-        keeper.change(lambda: self._log.put(entries))
+        keeper.change(lambda: self._log.put(entries, notes))
         if self.options.build and keeper.grown():
             keeper.build(wait=False)
 

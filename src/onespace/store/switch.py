@@ -21,11 +21,12 @@ BEFORE = "before"
 def switch(place: Place, new: Store, notes: Log) -> None:
     """Makes the new log the one that counts. Whatever happens in between, one of the two is the store, whole."""
     before, path, generation = place.log, notes.path, uuid4().hex[:12]
-    built = new.place.folder / f"engine-{notes.meta('generation') or 'first'}"
+    built = new.place.engine_folder(notes.meta("generation"))
     new.close()
-    notes.set_meta(generation=generation, place=place.name, **{BEFORE: before.relative_to(place.folder).as_posix()})
+    was = before.relative_to(place.folder).as_posix()
+    notes.set_meta(generation=generation, place=place.collection, **{BEFORE: was})
     notes.close()
-    os.replace(built, place.folder / f"engine-{generation}")
+    os.replace(built, place.engine_folder(generation))
     pointer = place.folder / f"{CURRENT}.part"
     with pointer.open("w", encoding="utf-8") as file:
         file.write(path.relative_to(place.folder).as_posix())
@@ -53,7 +54,7 @@ def _clear(place: Place, before: Path) -> None:
         with suppress(OSError):
             path.unlink()
     with closing(Log(place.log, read_only=True)) as now:
-        engine = place.folder / f"engine-{now.meta('generation')}"
+        engine = place.engine_folder(now.meta("generation"))
     for folder in (*place.folder.glob("model-*"), *place.folder.glob("engine-*")):
         if folder not in (place.log.parent, engine):
             shutil.rmtree(folder, ignore_errors=True)
