@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from onespace.engines import Batch
+from onespace.engines import Batch, tokens_for
 from onespace.parts import WHOLE, Part
 from onespace.passages import Pooled
 from onespace.prepare.cells import Picture
 from onespace.types import Head, ImageLike, Modality, Receipt
 
-TOKENS_PER_BATCH = 1024
+TOKENS_PER_BATCH = tokens_for(1)
 """Padded tokens, image tokens included, of one batch, where the engine names no other number: what caches hold."""
 PICTURES_PER_BATCH = 16
 """Pictures of one batch; as many again are decoded while it runs."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from onespace.cli.options import Subparsers, add_model_options, command
 from onespace.cli.output import emit_json, note
-
-if TYPE_CHECKING:
-    from onespace.serve.options import ServeOptions
+from onespace.serve.options import Limits, ServeOptions
 
 EXAMPLES = """
 onespace serve                                               # the shipped model and the page, on this machine only
@@ -33,9 +30,15 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add("--alias", action="append", metavar="NAME", help="a further name for the model, which clients may ask for")
     add("--store", metavar="STORE", help="a store to search: a folder, or the address of a cluster")
     add("--read-only", action="store_true", help="open the store beside a process that writes to it")
-    add("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
-    add("--port", type=int, default=7997, help="0 is any free one (default: 7997)")
-    add("--workers", type=int, default=1, metavar="N", help="processes; with several the store is read-only")
+    add("--host", default=ServeOptions.host, help="where to listen (default: this machine only)")
+    add("--port", type=int, default=ServeOptions.port, help="0 is any free one (default: 7997)")
+    add(
+        "--workers",
+        type=int,
+        default=ServeOptions.workers,
+        metavar="N",
+        help="processes; with several the store is read-only",
+    )
     add("--api-keys", metavar="FILE", help="digests of the keys that may call; without it everyone may")
     add("--new-key", metavar="NAME", help="print a new key and its line for the file, and end")
     add("--admin", action="store_true", help="with --new-key: the key may change the model")
@@ -43,22 +46,26 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add("--allow-host", action="append", metavar="NAME", help="a name by which the server is addressed; repeatable")
     add("--cors", action="append", metavar="ORIGIN", help="a site whose pages may call; repeatable")
     limits = parser.add_argument_group("limits", "beyond a queue's limit the answer is 429, beyond a request's 413")
-    for name, kind, default, text in LIMITS:
+    for name, field, text in LIMITS:
+        default = getattr(Limits, field)
         said = f"{text} (default: {default:,})"
-        limits.add_argument(f"--max-{name}", type=kind, default=default, metavar="N", help=said)
-    limits.add_argument("--deadline", type=float, default=30.0, metavar="S", help="seconds a request may take (30)")
-    limits.add_argument("--grace", type=float, default=60.0, metavar="S", help="seconds to finish when stopped (60)")
+        limits.add_argument(f"--max-{name}", dest=field, type=int, default=default, metavar="N", help=said)
+    for name, default, text in (
+        ("deadline", Limits.deadline, "seconds a request may take"),
+        ("grace", ServeOptions.grace, "seconds to finish when stopped"),
+    ):
+        limits.add_argument(f"--{name}", type=float, default=default, metavar="S", help=f"{text} ({default:.0f})")
     parser.set_defaults(run=run)
 
 
 LIMITS = (
-    ("queue", int, 256, "requests that wait or are being answered"),
-    ("queue-tokens", int, 262_144, "tokens that wait for the model"),
-    ("body", int, 32_000_000, "bytes of one body"),
-    ("items", int, 2048, "items of one request"),
-    ("pixels", int, 50_000_000, "pixels of one picture"),
+    ("queue", "requests", "requests that wait or are being answered"),
+    ("queue-tokens", "queue_tokens", "tokens that wait for the model"),
+    ("body", "body_bytes", "bytes of one body"),
+    ("items", "items", "items of one request"),
+    ("pixels", "picture_pixels", "pixels of one picture"),
 )
-"""Name, type, default and meaning of the limits that an option sets."""
+"""Option, field and meaning of the limits that an option sets."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,21 +105,15 @@ def run(args: argparse.Namespace) -> int:
 def options_of(args: argparse.Namespace) -> ServeOptions:
     """What was asked for on the command line."""
     from onespace.errors import InputError
-    from onespace.serve.options import Limits, ServeOptions
 
     if args.workers < 1:
         raise InputError(f"--workers {args.workers} must be at least 1.")
-    limits = Limits(
-        requests=args.max_queue,
-        queue_tokens=args.max_queue_tokens,
-        body_bytes=args.max_body,
-        items=args.max_items,
-        picture_pixels=args.max_pixels,
-        deadline=args.deadline,
+    limits, same = (
+        {field.name: getattr(args, field.name) for field in fields(kind) if hasattr(args, field.name)}
+        for kind in (Limits, ServeOptions)
     )
-    same = {field.name: getattr(args, field.name) for field in fields(ServeOptions) if hasattr(args, field.name)}
     lists = {"swap": args.swap, "aliases": args.alias, "cors": args.cors, "hosts": args.allow_host}
-    return ServeOptions(**{**same, **{k: tuple(v or ()) for k, v in lists.items()}, "limits": limits})
+    return ServeOptions(**{**same, **{k: tuple(v or ()) for k, v in lists.items()}, "limits": Limits(**limits)})
 
 
 def _new_key(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -47,13 +48,17 @@ class OnnxEngine:
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
         self.folder = Path(folder)
         self.threads = threads or cores()
-        self.tokens = tokens_for(self.threads)
         self._sessions: dict[str, ort.InferenceSession] = {}
         self._lock = Lock()
         if not any(self._file(graph).is_file() for graph in GRAPHS):
             raise ModelError(
                 f"{self.folder} has none of {', '.join(self._file(g).name for g in GRAPHS)}. Export again."
             )
+
+    @property
+    def tokens(self) -> int:
+        """See `onespace.engines.Engine`."""
+        return tokens_for(self.threads)
 
     def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
         """See `onespace.engines.Engine`."""
@@ -103,6 +108,7 @@ class OnnxEngine:
         return session
 
 
+@lru_cache(maxsize=1)
 def cores() -> int:
     """Physical cores that this process may use: its CPU affinity, less what a container's quota forbids."""
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))

@@ -34,9 +34,9 @@ def read_bytes(source: Image | Path | bytes, *, where: str, max_bytes: int = MAX
         data = plain
     elif isinstance(plain, Path):
         data = _from_file(plain, where=where, max_bytes=max_bytes)
-    elif _is_data(plain):
+    elif is_data(plain):
         data = _from_data_uri(plain, where=where, max_bytes=max_bytes)
-    elif _is_remote(plain):
+    elif is_remote(plain):
         data = _fetch(plain, where=where, max_bytes=min(max_bytes, MAX_REMOTE_BYTES))
     else:
         data = _from_file(Path(plain), where=where, max_bytes=max_bytes)
@@ -49,7 +49,7 @@ def read_bytes(source: Image | Path | bytes, *, where: str, max_bytes: int = MAX
 
 def refuse_remote(image: Image, *, where: str) -> None:
     """Raises `ImageError` for an address that may not be fetched: any without ``allow_remote``, and plain http."""
-    if not isinstance(image.source, str) or not _is_remote(image.source):
+    if not isinstance(image.source, str) or not is_remote(image.source):
         return
     address = image.source if len(image.source) <= 80 else f"{image.source[:80]}..."
     if not image.allow_remote:
@@ -65,18 +65,20 @@ def describe(source: object) -> str:
     """A few words that let a reader find the picture again: its path, or what kind of thing it is."""
     if isinstance(source, Image):
         source = source.source
-    if isinstance(source, str) and _is_data(source):
+    if isinstance(source, str) and is_data(source):
         return f"data URI of {len(source)} characters"
     if isinstance(source, (str, Path)):
         return str(source)
     return f"{len(source)} bytes" if isinstance(source, bytes) else type(source).__name__
 
 
-def _is_data(source: str) -> bool:
+def is_data(source: str) -> bool:
+    """Whether a text is a data URI."""
     return source[:5].lower() == "data:"
 
 
-def _is_remote(source: str) -> bool:
+def is_remote(source: str) -> bool:
+    """Whether a text is an address on the network."""
     return source[:8].lower().startswith(("http://", "https://"))
 
 

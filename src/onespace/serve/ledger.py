@@ -17,10 +17,11 @@ from onespace.errors import ImageError
 from onespace.explain.explanation import Explanation, Field, explain, name_tokens
 from onespace.explain.view import label, veil
 from onespace.prepare.images import open_image
-from onespace.score import Weights, blend_weights, similarity
+from onespace.score import blend_weights, similarity
 from onespace.spec import PixelSpec
-from onespace.store import Found, Reference, Store, Stored
-from onespace.types import Box, Item, Metric, Modality, Pair
+from onespace.store import Found, Reference, SearchOptions, Store, Stored
+from onespace.store.search import Wanted
+from onespace.types import Box, Item, Metric, Pair
 
 HEAT_SIDE = 256
 """Pixels of a heat map's longer side."""
@@ -32,7 +33,7 @@ class Ledger:
     def __init__(self, store: Store, encoder: Encoder, mode: Metric | None) -> None:
         self.store = store
         self.encoder = encoder
-        self.metric: Metric = mode or ("blend" if len(store.shape.heads) > 1 else "cosine")
+        self.mode = mode
 
     def of(self, asked: Embeddings, query: Item, kept: Stored) -> dict[str, Any]:
         """The explanation of an item's score, as plain values."""
@@ -60,18 +61,13 @@ class Ledger:
     def _why(self, asked: Embeddings, query: Item, kept: Stored) -> Explanation:
         """Of the item's best part."""
         rows = self.store.vectors([kept.id])
-        told = {"metric": self.metric, "weights": weights_of(self.store, asked.modalities[0])}
-        best = int(np.argmax(similarity(asked, rows, **told)[0]))  # type: ignore[arg-type]
-        why = explain(asked, 0, rows, best, **told)  # type: ignore[arg-type]
+        options = SearchOptions(self.mode, blend_weights(self.store.shape.model, asked.modalities[0]))
+        wanted = Wanted.of(1, 0, None, True, options, self.store.shape)
+        scores = similarity(asked, rows, metric=wanted.metric, weights=wanted.weights)[0]
+        best = int(np.argmax(scores))
+        why = explain(asked, 0, rows, best, metric=wanted.metric, weights=wanted.weights)
         whole = rows.parts is None or rows.parts.kind[best] == "whole"
         return name_tokens(why, self.encoder, query=query, document=_item(kept.reference) if whole else None)
-
-
-def weights_of(store: Store, query: Modality) -> Weights:
-    """How much dense, sparse and multi count, of the heads that the store keeps."""
-    dense, sparse, multi = blend_weights(store.shape.model, query)
-    heads = store.shape.heads
-    return dense, sparse if "sparse" in heads else 0.0, multi if "multi" in heads else 0.0
 
 
 def place(found: Found) -> tuple[Box | None, tuple[int, int] | None]:
@@ -88,7 +84,8 @@ def size_of(reference: Reference) -> tuple[int, int] | None:
     if path is None or "://" in path or not Path(path).is_file():
         return None
     try:
-        return open_image(Path(path), where="the item", pixels=PixelSpec(size=1)).picture.size
+        opened = open_image(Path(path), where="the item", pixels=PixelSpec(size=1), draft=1)
+        return opened.full if any(opened.full) else opened.picture.size
     except ImageError:
         return None
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from onespace.forms.quantise import Codes
+from onespace.forms.quantise import Codes, unit
 from onespace.serve.refusals import refuse
 from onespace.spec import Spec
 
@@ -48,5 +48,4 @@ def narrow(dense: np.ndarray, dimensions: int | None, spec: Spec) -> np.ndarray:
         widths = ", ".join(map(str, (*spec.truncatable, width)))
         said = f"dimensions={dimensions}: {spec.name} was trained for {widths}. Ask for one of these, or leave it out."
         raise refuse(400, "unsupported_dimensions", said, param="dimensions")
-    cut = dense[:, :dimensions]
-    return np.asarray(cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12))
+    return unit(dense[:, :dimensions])

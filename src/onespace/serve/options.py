@@ -49,6 +49,8 @@ class ServeOptions:
 
     model: str | None = None
     weights: str | None = None
+    dtype: str | None = None
+    """Numbers that a torch model computes with."""
     fit: str | None = None
     swap: tuple[str, ...] = ()
     """Further models that ``POST /admin/model`` may put in its place."""

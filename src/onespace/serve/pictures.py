@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from onespace.encoder import Encoder
 from onespace.errors import ImageError, InputError
 from onespace.prepare.images import measure
-from onespace.prepare.sources import read_bytes
+from onespace.prepare.sources import is_data, is_remote, read_bytes
 from onespace.serve.batcher import Load
 from onespace.serve.options import Limits
 from onespace.serve.refusals import refuse
 from onespace.serve.remote import Fetcher
 from onespace.types import Image, Item, Pair
-
-REMOTE = ("https://", "http://")
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ class Reader:
         return (Pair(thing.text, pictures) if pictures else thing.text), Load(tokens, pixels)
 
     def _bytes(self, image: str, where: str) -> bytes:
-        if image[:8].lower().startswith(REMOTE):
+        if is_remote(image):
             if self.fetcher is None:
                 raise ImageError(f"{where} is a remote address, which this server doesn't fetch. Send a data URI.")
             return self.fetcher.fetch(image, where=where)
-        if image[:5].lower() == "data:":
+        if is_data(image):
             return read_bytes(Image(image), where=where, max_bytes=self.limits.body_bytes)
         try:
             data = base64.b64decode(image, validate=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -50,12 +51,12 @@ class Encoded:
     items: list[Item]
     embeddings: Embeddings
 
-    @property
+    @cached_property
     def usage(self) -> Usage:
         """What they took."""
         return Usage.of(self.embeddings.receipts)
 
-    @property
+    @cached_property
     def whole(self) -> Embeddings:
         """A row for each item: of one in parts, its whole."""
         e = self.embeddings
@@ -74,7 +75,6 @@ class Service:
         self.canaries = Canaries(encoder, self.metrics)
         self.reader = Reader(options.limits, Fetcher() if options.allow_remote_images else None)
         self._store = store
-        self._atlas = Atlas(store) if store is not None else None
         self._threads = ThreadPoolExecutor(READERS, "onespace-serve")
         self._swapping = Lock()
         self.started = time.time()
@@ -117,12 +117,10 @@ class Service:
             )
         return self.store
 
-    @property
+    @cached_property
     def atlas(self) -> Atlas:
         """Maps of the store. Raises `Refused` (404) where there is none."""
-        if self._atlas is None:
-            raise refuse(404, "no_store", "the server has no store. Start it with --store pictures.db.")
-        return self._atlas
+        return Atlas(self.store)
 
     def asked_for(self, name: str | None) -> str:
         """The model's name. Raises `Refused` (404) when the client asks for another one."""
@@ -229,7 +227,7 @@ class Service:
 def open_model(options: ServeOptions, name: str | None) -> Encoder:
     """Loads a model; each of several workers takes its share of the cores."""
     source = Path(name) if name and Path(name).exists() else name
-    model = load(source, weights=Path(options.weights) if options.weights else None)
+    model = load(source, weights=Path(options.weights) if options.weights else None, dtype=options.dtype)
     if options.fit is not None:
         model = model.with_fit(options.fit)  # type: ignore[arg-type]
     if isinstance(model.engine, OnnxEngine):

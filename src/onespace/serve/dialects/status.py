@@ -74,7 +74,7 @@ def _info(service: Service) -> dict[str, Any]:
         store = {"items": len(kept), "heads": list(kept.shape.heads), "read_only": kept.options.read_only}
     return {
         "model_id": spec.name,
-        "model_dtype": "float32",
+        "model_dtype": service.options.dtype or "float32",
         "model_type": {"embedding": {"pooling": spec.heads.pooling}},
         "max_input_length": spec.max_tokens,
         "max_batch_tokens": limits.batch_tokens,

@@ -28,7 +28,7 @@ from onespace.serve.dialects.own import (
     SearchRequest,
     raw,
 )
-from onespace.serve.ledger import Ledger, place, weights_of
+from onespace.serve.ledger import Ledger, place
 from onespace.serve.refusals import busy, refuse
 from onespace.serve.service import Encoded, Service
 from onespace.store import Found, SearchOptions, Stored
@@ -49,7 +49,7 @@ def routes(service: Service) -> APIRouter:
         """The nearest items of the store to a text, a picture, or both."""
         began, store = time.perf_counter(), service.store
         encoded = await service.encode([raw(body)], Ask(None, "query"))
-        options = SearchOptions(metric=body.mode, weights=weights_of(store, encoded.whole.modalities[0]))
+        options = SearchOptions(metric=body.mode)
 
         def find() -> list[Found]:
             return store.search_encoded(

@@ -4,11 +4,11 @@ import * as api from "./api.js";
 import { shade } from "./colours.js";
 import { Composer, read } from "./composer.js";
 import { announce, complain, find, latest, make, style } from "./dom.js";
-import { portrait } from "./things.js";
+import { MODES, portrait } from "./things.js";
 import { say } from "./words.js";
 
 const MOST = 24;
-const comparing = latest();
+const comparing = latest(find("#matrix"));
 let things = [];
 let answer = null;
 
@@ -28,9 +28,8 @@ export function start(heads) {
       composer.text.focus();
     },
   });
-  const needs = { lexical: "sparse", maxsim: "multi", blend: "multi" };
   for (const option of find("#metric").options)
-    option.hidden = option.value in needs && !heads.includes(needs[option.value]);
+    option.hidden = !(MODES[option.value] ?? []).every((head) => heads.includes(head));
   find("#compare .options").addEventListener("submit", (event) => event.preventDefault());
   find("#metric").addEventListener("change", refresh);
   find("#clear").addEventListener("click", () => {
@@ -69,13 +68,8 @@ function refresh() {
   list();
   return comparing(async (signal) => {
     if (things.length < 2) return;
-    find("#matrix").setAttribute("aria-busy", "true");
-    try {
-      const items = things.map(({ text, image }) => ({ text, image }));
-      answer = await api.compare({ items, metric: find("#metric").value }, signal);
-    } finally {
-      if (!signal.aborted) find("#matrix").removeAttribute("aria-busy");
-    }
+    const items = things.map(({ text, image }) => ({ text, image }));
+    answer = await api.compare({ items, metric: find("#metric").value }, signal);
     draw();
     announce(verdict(answer));
   });

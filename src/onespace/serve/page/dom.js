@@ -37,17 +37,20 @@ export function complain(error) {
   hiding = setTimeout(() => trouble.hidePopover(), 4000 + 60 * error.message.length);
 }
 
-/** Runs one task at a time: a new one takes the place of one that is still under way. */
-export function latest() {
+/** Runs one task at a time: a new one takes the place of one that is still under way; `place` is busy meanwhile. */
+export function latest(place = null) {
   let running = new AbortController();
   return async (task) => {
     running.abort();
     running = new AbortController();
     const { signal } = running;
+    place?.setAttribute("aria-busy", "true");
     try {
       await task(signal);
     } catch (error) {
       if (!signal.aborted) complain(error);
+    } finally {
+      if (!signal.aborted) place?.removeAttribute("aria-busy");
     }
   };
 }

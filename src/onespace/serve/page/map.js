@@ -6,8 +6,8 @@ import { open } from "./ledger.js";
 import { portrait } from "./things.js";
 import { say } from "./words.js";
 
-const charting = latest();
 const stage = find("#stage");
+const charting = latest(stage);
 const EDGE = 0.9; // share of the stage that the whole map takes
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -37,7 +37,6 @@ export function start() {
 export function load() {
   const method = find("#map [name=method]:checked").value;
   return charting(async (signal) => {
-    stage.setAttribute("aria-busy", "true");
     try {
       const map = await api.map(method, signal);
       total = map.total;
@@ -46,8 +45,6 @@ export function load() {
       if (method === "pca" || signal.aborted) throw error;
       complain(error); // UMAP isn't installed everywhere
       find("#map [value=pca]").checked = true;
-    } finally {
-      if (!signal.aborted) stage.removeAttribute("aria-busy");
     }
   });
 }

@@ -5,14 +5,13 @@ import { Composer, read } from "./composer.js";
 import { announce, complain, find, latest, make } from "./dom.js";
 import { parse } from "./filter.js";
 import { open } from "./ledger.js";
-import { HEADS, heat, portrait, shares } from "./things.js";
+import { MODES, heat, portrait, shares } from "./things.js";
 import { say } from "./words.js";
 
 const PAGE = 24;
-const MODES = { blend: HEADS, cosine: ["dense"], lexical: ["sparse"], maxsim: ["multi"] };
-const searching = latest();
-const warming = latest();
 const hits = find("#hits");
+const searching = latest(hits);
+const warming = latest();
 
 let composer;
 let query = null; // what was asked last; null while the store's own things are shown
@@ -72,12 +71,7 @@ function load(offset) {
   if (filter === undefined) return complain(new Error(say("filter.unread")));
   warming(async () => {}); // what was found before needs no more heat maps
   return searching(async (signal) => {
-    hits.setAttribute("aria-busy", "true");
-    try {
-      await (query ? ask(offset, filter, signal) : browse(offset, filter, signal));
-    } finally {
-      if (!signal.aborted) hits.removeAttribute("aria-busy");
-    }
+    await (query ? ask(offset, filter, signal) : browse(offset, filter, signal));
     describe();
     announce(title());
     if (find("#heat").checked) warm();

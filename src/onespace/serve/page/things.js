@@ -4,6 +4,7 @@ import { picture } from "./api.js";
 import { make, style } from "./dom.js";
 
 export const HEADS = ["dense", "sparse", "multi"];
+export const MODES = { blend: HEADS, cosine: ["dense"], lexical: ["sparse"], maxsim: ["multi"] };
 
 /** The picture or text of a thing; box and size say what was found in the picture. */
 export function portrait({ thumbnail, caption, box, size }) {
