@@ -23,12 +23,11 @@ from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.row import Row
+from benchmarks.row import RESULTS, Row
 from benchmarks.table import fill, table, targets
 
 NAMES = ("machine", "text", "pictures", "maxsim", "store", "scale", "load")
 """Modules with ``rows(quick)``."""
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:

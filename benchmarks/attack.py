@@ -27,6 +27,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image as PILImage
 
+from benchmarks.load import SERVE, address_of
+
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "PPM")
 PATIENCE = 5.0
 """Seconds after which a request hangs."""
@@ -196,21 +198,10 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         with Store.open(Path(folder) / "pictures.db", load()) as store:
             store.add(["sea whale", "red dragon"], ids=["t", 7], metadata=[{"kind": "a", "year": 2024}, {}])
-        command = [
-            sys.executable,
-            "-m",
-            "onespace",
-            "serve",
-            "--port",
-            "0",
-            "--json",
-            "--store",
-            str(store.place.folder),
-        ]
+        command = [*SERVE, "--store", str(store.place.folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
             try:
-                assert server.stdout is not None
-                address = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")["address"]
+                address = address_of(server)
                 findings = attack(address, n=args.n, seed=args.seed)
                 print(
                     json.dumps(

@@ -138,15 +138,18 @@ def picture(seed: int) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
+SERVE = [sys.executable, "-m", "onespace", "serve", "--port", "0", "--json"]
+"""Starts a server whose address `address_of` reads."""
+
+
 def load(*, seconds: float, clients: int, stop_after: float | None = None, options: tuple[str, ...] = ()) -> Report:
     """Starts a server, asks it for so long, and stops it; with ``stop_after`` in the middle."""
-    command = [sys.executable, "-m", "onespace", "serve", "--port", "0", "--json", *options]
     with (
         TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+        subprocess.Popen([*SERVE, *options], stdout=subprocess.PIPE, stderr=log, text=True) as server,
     ):
         try:
-            report = asyncio.run(_ask(_address(server), server, seconds, clients, stop_after))
+            report = asyncio.run(_ask(address_of(server), server, seconds, clients, stop_after))
             if server.poll() is None:
                 server.send_signal(signal.SIGTERM)
             server.communicate(timeout=90)
@@ -160,7 +163,7 @@ def load(*, seconds: float, clients: int, stop_after: float | None = None, optio
     return report
 
 
-def _address(server: subprocess.Popen[str]) -> str:
+def address_of(server: subprocess.Popen[str]) -> str:
     """The address that ``--json`` prints when the server answers."""
     assert server.stdout is not None
     lines = ""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from onespace.embeddings import Embeddings
+
+RESULTS = Path(__file__).parent / "results"
+"""Where rows are kept as JSON."""
 
 
 @dataclass(frozen=True)

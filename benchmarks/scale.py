@@ -24,18 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.row import Row, interleave, pair
+from benchmarks.row import RESULTS, Row, interleave, pair
 from benchmarks.table import fill
 from onespace.embeddings import Embeddings, Ragged, Sparse
 from onespace.forms import apply
-from onespace.forms.quantise import Codes, hamming
+from onespace.forms.quantise import Codes, hamming, unit
 from onespace.types import Modality
 
 MILLION, BILLION = 10**6, 10**9
 SIZES = (10 * MILLION, BILLION)
 SAMPLE = 64
 """Items whose forms are weighed; all items of a kind are as large as each other."""
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,12 @@ class Kind:
     def sample(self) -> Embeddings:
         """Random items of this kind."""
         random = np.random.default_rng(0)
-        dense = _unit(random.standard_normal((SAMPLE, self.dense)))
+        dense = unit(random.standard_normal((SAMPLE, self.dense)))
         ids = np.sort(np.stack([random.permutation(30_000)[: self.terms] for _ in range(SAMPLE)]), axis=1)
         weights = random.uniform(0.05, 1, ids.size).astype(np.float32)
         indptr = np.arange(SAMPLE + 1) * self.terms
         sparse = Sparse(indptr, ids.ravel().astype(np.int32), weights, (SAMPLE, 30_000))
-        rows = _unit(random.standard_normal((SAMPLE * self.vectors, self.width)))
+        rows = unit(random.standard_normal((SAMPLE * self.vectors, self.width)))
         multi = Ragged(rows, np.arange(SAMPLE + 1) * self.vectors)
         texts: list[Modality] = ["text"] * SAMPLE
         return Embeddings(tuple(texts), dense, sparse, multi, model=self.name)
@@ -371,10 +370,6 @@ def main() -> None:
 
 def _short(items: int) -> str:
     return "1 billion" if items == BILLION else f"{items // MILLION} million"
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import onespace
-from benchmarks.row import Row, pair
+from benchmarks.row import RESULTS, Row, pair
 from benchmarks.table import table
 from onespace.embeddings import Embeddings
 from onespace.score import blend_weights, maxsim
@@ -42,7 +42,6 @@ MODES: dict[str, Metric] = {"dense": "cosine", "sparse": "lexical", "hybrid": "b
 GRAPH, EF_BUILD, EF = 16, 100, LEAST_EF
 """Links a node, and nodes looked at when building and when searching: ours, and given to faiss too."""
 T = TypeVar("T")
-RESULTS = Path(__file__).parent / "results"
 CLOSE = 1e-6
 """Scores nearer than that are equal."""
 
@@ -189,14 +188,11 @@ def modes(trial: Trial, graph: Any, queries: int) -> Iterator[Row]:
                 cpu[name].append(process_time() - worked)
                 recalls[name].append(recall(scores, found[found >= 0]))
         for peer in [name for name in runs if name != "ours"]:
-            for q in (50, 95):
-                ours, other = (
-                    [percentile(part, q) for part in np.array_split(taken[name], ROUNDS)] for name in ("ours", peer)
-                )
-                yield pair(f"store {mode} p{q}, {peer}", ours, other, unit="ms")
-            for q in (50, 95):
-                ours, other = ([percentile(p, q) for p in np.array_split(cpu[name], ROUNDS)] for name in ("ours", peer))
-                yield pair(f"store {mode} processor time p{q}, {peer}", ours, other, unit="ms")
+            for said, costs in (("", taken), (" processor time", cpu)):
+                for q in (50, 95):
+                    split = (np.array_split(costs[name], ROUNDS) for name in ("ours", peer))
+                    ours, other = ([percentile(part, q) for part in parts] for parts in split)
+                    yield pair(f"store {mode}{said} p{q}, {peer}", ours, other, unit="ms")
         found_share = {name: float(np.mean(r)) for name, r in recalls.items()}
         peer_share = found_share.get("faiss", 1.0)
         note = "peer: faiss" if "faiss" in found_share else "peer: exact"

@@ -22,6 +22,7 @@ import onespace
 from benchmarks.machine import multiply_rate
 from benchmarks.row import Row, cosines, interleave, pair
 from benchmarks.workload import BGE_BASE, BGE_M3, lengths, text_model, texts
+from onespace.batches import Job, stack
 
 BATCH = 32
 
@@ -96,12 +97,12 @@ def base(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as place:
         export_onnx(model, place)
         exported = onespace.load(Path(place))
-        ids = exported.tokenizer.encode_batch(items, 512)
+        heads = exported.spec.head_names
+        jobs = [Job(i, "text", heads, t.ids) for i, t in enumerate(exported.tokenizer.encode_batch(items, 512))]
 
         def as_they_come() -> None:
             for start in range(0, count, BATCH):
-                some = ids[start : start + BATCH]
-                exported.engine.run(padded([t.ids for t in some]), exported.spec.head_names)
+                exported.engine.run(stack(jobs[start : start + BATCH], pad_id=1), heads)
 
         ours, theirs = interleave([lambda: exported.encode(items), as_they_come], times=3)
     name = f"bge-base ONNX, {count} texts: onnxruntime, batches of {BATCH} as they come"
@@ -122,17 +123,6 @@ def trained() -> list[Row]:
         note = f"least of {len(items)} texts; median {np.median(alike):.6f}; {Path(folder).name}"
         out.append(Row(f"{name}: cosine with float32, trained weights", float(alike.min()), unit="cosine", note=note))
     return out
-
-
-def padded(ids: list[list[int]]) -> Any:
-    """One batch, padded to its longest."""
-    from onespace.engines import Batch
-
-    longest = max(map(len, ids))
-    mask = np.arange(longest) < np.array([len(some) for some in ids])[:, None]
-    values = np.ones(mask.shape, np.int64)
-    values[mask] = np.concatenate(ids)
-    return Batch(values, mask)
 
 
 def transformers(folder: Path, *, batch: int = BATCH, longest: int = 512) -> Callable[[list[str]], np.ndarray]:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image as PILImage
 
 import onespace
+from benchmarks.load import SERVE, address_of
 from onespace.demo.experiment import PICTURES
 from onespace.types import Pair
 
@@ -30,12 +30,11 @@ NODE = shutil.which("node")
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Of a server that one command starts."""
-    command = [sys.executable, "-m", "onespace", "serve", "--port", "0", "--json", "--alias", "text-embedding-3-small"]
+    command = [*SERVE, "--alias", "text-embedding-3-small"]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, text=True, **pipes) as server:
-        assert server.stdout is not None
         try:
-            yield json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")["address"]
+            yield address_of(server)
         finally:
             server.terminate()
 

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.load import load
+from benchmarks.load import SERVE, address_of, load
 from onespace import load as load_model
 from onespace.cli.main import main
 from onespace.serve.keys import Keys, digest
@@ -23,13 +22,10 @@ from onespace.store import Store
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    command = [sys.executable, "-m", "onespace", "serve", "--port", "0", "--json", *options]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as server:
-        assert server.stdout is not None
+    with subprocess.Popen([*SERVE, *options], text=True, **pipes) as server:
         try:
-            address = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")["address"]
-            with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+            with httpx.Client(base_url=address_of(server), trust_env=False, timeout=20) as client:
                 yield client, server
         finally:
             server.kill()

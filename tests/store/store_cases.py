@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 
 from onespace.store import Store
@@ -24,6 +29,14 @@ METADATA = [
     {"kind": "image", "a.b": 1, "fine": "true"},
     {},
 ]
+
+
+def run(script: Path, folder: Path, *argv: str) -> subprocess.Popen[str]:
+    """A script of this folder, in a process of its own."""
+    paths = os.pathsep.join([str(script.parents[1]), str(script.parent)])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", str(script), str(folder), *argv]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def fill(store: Store) -> Store:

@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_cases import IDS, fill
+from store_cases import IDS, fill, run
 
 from onespace.embeddings import Embeddings
 from onespace.encoder import Encoder
@@ -25,14 +23,6 @@ from onespace.store.edge import EdgeEngine
 
 ENGINE = SearchOptions(exact_below=0)
 WRITER = Path(__file__).parent / "writer.py"
-
-
-def run(folder: Path, *argv: str) -> subprocess.Popen[str]:
-    """The writer's process (see there)."""
-    paths = os.pathsep.join([str(WRITER.parents[1]), str(WRITER.parent)])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", str(WRITER), str(folder), *argv]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def engine_of(store: Store) -> object:
@@ -46,7 +36,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(tmp_path, tiny_encoder):
     acknowledged: set[int] = set()
     first = 0
     for mode in ("", "build", "", "build", ""):
-        with run(folder, str(first), mode) as writer:
+        with run(WRITER, folder, str(first), mode) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "open\n"
             time.sleep(random_.uniform(0.02, 1.2 if mode else 0.4))
@@ -68,7 +58,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(tmp_path, tiny_encoder):
 
 def test_a_second_writer_is_told_who_has_it(tmp_path, tiny_encoder):
     folder = tmp_path / "pictures.db"
-    writer = run(folder, "0", "wait")
+    writer = run(WRITER, folder, "0", "wait")
     try:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from mover import other_model
-from store_cases import IDS, ITEMS, METADATA, fill
+from store_cases import IDS, ITEMS, METADATA, fill, run
 
 import onespace
 from onespace.encoder import Encoder
@@ -254,13 +252,6 @@ def test_a_file_that_changed_is_taken_as_it_is_now(written, tmp_path, pictures):
 # -- kills -----------------------------------------------------------------------------------------------------------
 
 
-def run(folder: Path) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(MOVER.parents[1]), str(MOVER.parent)])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", str(MOVER), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9 there")
 def test_a_killed_move_goes_on(folder, tmp_path, tiny_encoder):
     items = {i: f"whale {i} by the lake" for i in range(120)}
@@ -268,7 +259,7 @@ def test_a_killed_move_goes_on(folder, tmp_path, tiny_encoder):
         store.add(list(items.values()), ids=list(items))
     random_, moved = random.Random(1), []
     for _ in range(4):
-        with run(folder) as mover:
+        with run(MOVER, folder) as mover:
             assert mover.stdout is not None
             assert mover.stdout.readline() == "ready\n"
             for _ in range(random_.randint(1, 30)):
