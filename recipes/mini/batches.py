@@ -33,8 +33,8 @@ class Curriculum:
     steps: int
     patches: int
     behind: int = 0
-    whole: float = 0.08
-    """Last share of the steps, in which all patches are fused."""
+    whole: float = 0.05
+    """Last share of the steps, in which all patches are seen and fused."""
 
     def known(self, step: int) -> int:
         """Emoji that take part at a step: 100 at first, then twice as many every 200 steps.
@@ -51,15 +51,22 @@ class Curriculum:
         """
         return float(np.interp(step + self.behind, (0, 225, 2000, 2900), (0, 0.15, 0.15, 0.35)))
 
-    def kept(self, step: int) -> int:
-        """Image tokens that go on to the fusion."""
-        return self.patches if step >= self.steps * (1 - self.whole) else self.patches * 3 // 8
+    def seen(self, step: int) -> int:
+        """Patches of a picture that pass the image tower, chosen at random."""
+        return self.patches if self._ending(step) else self.patches * 5 // 8
+
+    def fused(self, step: int) -> int:
+        """Those of them that go on to the fusion."""
+        return self.patches if self._ending(step) else self.patches * 3 // 8
 
     def light(self, step: int) -> bool:
         """Whether the two towers meet at the anchors alone, at half the cost: they need more examples than fusion."""
         if step + self.behind < SEEING_STEPS:
             return True
-        return step % 3 != 0 if step < self.steps * 0.7 else step % 2 != 0 and step < self.steps * (1 - self.whole)
+        return not self._ending(step) and step % (4 if step < self.steps * 0.6 else 2) != 0
+
+    def _ending(self, step: int) -> bool:
+        return step >= self.steps * (1 - self.whole)
 
 
 @dataclass
@@ -74,6 +81,8 @@ class Texts:
 class Draw:
     """A batch of B pictures and what belongs to them.
 
+    ``keep`` (B, K) are the patches that the image tower sees, in no order, of which the first ``fused`` go on; None is
+    all of them.
     ``label`` (B,): the concept, or for a picture of two things a label of its own. ``texts`` has one for each picture.
     ``pair_texts`` (B / 2 rows) goes with the first half of the pictures into pairs; ``pair_label`` (B / 2,) is what
     the pair means, and ``extra`` are the joint captions of changed pairs, with ``extra_label``. ``things`` (B, 2) and
@@ -83,6 +92,7 @@ class Draw:
 
     pixels: Tensor
     keep: Tensor | None
+    fused: int
     label: Tensor
     texts: Texts
     pair_texts: Texts
@@ -106,7 +116,7 @@ def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:
 def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: int, plan: Curriculum) -> Draw:
     """The batch of a step: ``size`` pictures and what belongs to them."""
     rng = np.random.default_rng((seed, plan.behind + step))
-    patches, kept, hard = plan.patches, plan.kept(step), plan.hard(step)
+    patches, seen, hard = plan.patches, plan.seen(step), plan.hard(step)
     concepts = corpus.draw_concepts(rng, size // 2, known=plan.known(step))
     concepts = concepts + concepts  # two views of each; (B,)
     own = np.array([c.index for c in concepts])
@@ -120,8 +130,8 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
 
     pixels = _pictures(corpus, rng, concepts, [concepts[p] for p in partners], composed, hard)
     keep = None
-    if kept < patches:
-        keep = torch.from_numpy(rng.random((size, patches)).argsort(1)[:, :kept].copy())
+    if seen < patches:
+        keep = torch.from_numpy(rng.random((size, patches)).argsort(1)[:, :seen].copy())
 
     def words(i: int) -> str:
         locale = draw_locale(rng, concepts[i])
@@ -147,6 +157,7 @@ def draw(corpus: Corpus, tokenizer: Tokenizer, step: int, *, seed: int, size: in
         named=torch.tensor([[c.index, c.index] for c in others])[order],
         pixels=pixels,
         keep=keep,
+        fused=plan.fused(step),
         label=torch.from_numpy(np.where(composed, joint, labels)),
         texts=tokenise(tokenizer, texts),
         pair_texts=tokenise(tokenizer, pair_texts),

@@ -25,6 +25,11 @@ SHORTER = (64, 128)
 """Widths to which the dense vector can be cut (Kusupati et al. 2022, Matryoshka)."""
 
 
+def products() -> torch.dtype:
+    """bfloat16 on a processor that multiplies it faster than float32 (AMX, AVX512-BF16), else float32."""
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
 class Learner(nn.Module):
     """The model, and what is learnt with it but not shipped: three temperatures and one anchor for each concept.
 
@@ -62,7 +67,8 @@ class Learner(nn.Module):
         """Loss and its parts; without an empty text and a bank, of pictures and names that only meet at anchors."""
         if rest is not None:
             return _losses(self, batch, *rest)
-        seen, read = self.seeing(self.model.project(self.model.image(batch.pixels)), batch), self.reading(batch)
+        seen = self.seeing(self.model.project(self.model.image(batch.pixels, batch.keep)), batch)
+        read = self.reading(batch)
         return seen + read, {"ad": seen, "an": read}
 
 
@@ -75,8 +81,8 @@ def objective(
     size: int,
     plan: Curriculum,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
-    """Step -> loss and report, for `onespace.train.loop.Trainer`: bfloat16 products on float32 weights."""
-    empty = tokenise(tokenizer, [""])
+    """Step -> loss and report, for `onespace.train.loop.Trainer`: products in bfloat16 where that pays, float32 weights."""
+    empty, kind = tokenise(tokenizer, [""]), products()
     ahead: dict[int, Future[Draw]] = {}
     worker = ThreadPoolExecutor(1)
 
@@ -91,11 +97,11 @@ def objective(
         waiting = ahead.pop(step, None)
         batch = prepare(step) if waiting is None else waiting.result()
         ahead[step + 1] = worker.submit(prepare, step + 1)
-        batch.pixels = batch.pixels.to(torch.bfloat16, memory_format=torch.channels_last)
+        batch.pixels = batch.pixels.to(kind, memory_format=torch.channels_last)
         torch.manual_seed(seed * 1_000_003 + plan.behind + step)
-        half = {n: p if n in ("scales", "anchors") else p.bfloat16() for n, p in learner.named_parameters()}
+        cast = {n: p if n in ("scales", "anchors") else p.to(kind) for n, p in learner.named_parameters()}
         rest = None if plan.light(step) else (empty, names(step // REFRESHED))
-        loss, parts = functional_call(learner, half, (batch, rest))
+        loss, parts = functional_call(learner, cast, (batch, rest))
         return loss, {k: float(v.detach()) for k, v in parts.items()}
 
     return step_loss
@@ -106,14 +112,13 @@ def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Te
     patches = model.spec.image.tokens  # type: ignore[union-attr]
     scale = learner.scales.clamp(max=4.6).exp()
     n = len(batch.pixels)
-    seen = model.project(model.image(batch.pixels))  # (B, P, D)
+    seen = model.project(model.image(batch.pixels, batch.keep))  # (B, K, D)
     hint = learner.seeing(seen, batch)
-    if batch.keep is not None:
-        seen = seen.gather(1, batch.keep[:, :, None].expand(-1, -1, seen.shape[2]))  # (B, P', D)
+    seen, keep = seen[:, : batch.fused], None if batch.keep is None else batch.keep[:, : batch.fused]  # (B, P', D)
     nothing = Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1))
-    image, image_mask = _fused(model, nothing, seen, batch.keep, patches)
+    image, image_mask = _fused(model, nothing, seen, keep, patches)
     half = n // 2
-    first = None if batch.keep is None else batch.keep[:half]
+    first = None if keep is None else keep[:half]
     pair, pair_mask = _fused(model, batch.pair_texts, seen[:half], first, patches)
     text, extra = _alone(model, batch.texts), _alone(model, batch.extra)
 

@@ -41,7 +41,7 @@ def spec(vocab: int) -> Spec:
         family="mini",
         text=text,
         image=image,
-        pixels=PixelSpec(size=128, fit="pad", fill=(255, 255, 255)),
+        pixels=PixelSpec(size=128, fit="pad", fill=(255, 255, 255), margin=0.08),
         heads=HeadSpec(dense=256, sparse="tokens+terms", sparse_skip=(0, 1, 2, 3, vocab - 1), multi=64),
         max_tokens=8192,
         languages="names of things in 100+ languages (CLDR)",

@@ -87,6 +87,8 @@ class PixelSpec:
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     fill: tuple[int, int, int] = (255, 255, 255)
     """Colour of the border that ``fit="pad"`` adds."""
+    margin: float = 0.0
+    """Share of the square that ``fit="pad"`` leaves free on every side, from 0 to less than 0.5."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def test_a_batch_depends_on_its_step_alone(folder: Path) -> None:
     assert not torch.equal(first.pixels, other.pixels)
     assert first.pixels.shape == (8, 3, 128, 128)
     assert first.keep is not None
-    assert first.keep.shape == (8, 24)
+    assert (first.keep.shape, first.fused) == ((8, 40), 24)
     assert corpus.monochrome.tolist() == [True, False] * len(WORDS)
 
 

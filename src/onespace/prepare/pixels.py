@@ -49,8 +49,8 @@ def place(width: int, height: int, spec: PixelSpec) -> Placement:
         new_width, new_height = (size if side == short else int(size * side / short) for side in (width, height))
         halve = round if spec.centre == "round" else floor
         return Placement(new_width, new_height, -halve((new_width - size) / 2), -halve((new_height - size) / 2))
-    long = max(width, height)
-    new_width, new_height = (max(1, round(size * side / long)) for side in (width, height))
+    long, room = max(width, height), size * (1 - 2 * spec.margin)
+    new_width, new_height = (max(1, round(room * side / long)) for side in (width, height))
     return Placement(new_width, new_height, (size - new_width) // 2, (size - new_height) // 2)
 
 

@@ -81,7 +81,8 @@ class Passport:
         if other.tokenizer != self.tokenizer:
             told.append("the tokenizer is another")
         mine, theirs = _flat(self.spec), _flat(other.spec)
-        names = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+        # a key that an older version didn't write stands for nothing: margin 0, no prompt
+        names = sorted(n for n in mine.keys() | theirs.keys() if (mine.get(n) or None) != (theirs.get(n) or None))
         return told + [f"{n} is {theirs.get(n)!r}, not {mine.get(n)!r}" for n in names if n != "name"]
 
 
