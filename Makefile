@@ -4,7 +4,7 @@
 # bench  speed against peers, in the same run
 # test-integrations  the adapters against all the libraries that they plug into (400 MB more)
 # test-cluster  the store's tests against a cluster: make test-cluster URL=qdrant://host:6334
-# evaluate-mini  the model card, from a clean state
+# evaluate-mini  the model card, from a clean state; with a text model to compare with: make evaluate-mini TEACHER=folder
 # train-mini  the shipped model from nothing, and its card: hours on a laptop
 PYTHON ?= python3
 BIN := .venv/bin
@@ -47,17 +47,21 @@ build/mini/.ready: $(STAMP)-test
 
 # Measures the shipped model and writes docs/model-card.md.
 evaluate-mini: build/mini/.ready
-	$(MINI).card
+	$(MINI).card $(if $(TEACHER),--teacher $(TEACHER))
 
-# Two runs: the first from random weights, the second from what the first has learnt.
+# Three runs: the first from random weights, each other from what the one before it has learnt.
 train-mini: build/mini/.ready
 	$(MINI).tokenizer
 	$(MINI).train --steps 2000 --out build/mini/first
-	$(MINI).ship --run build/mini/first --checkpoint build/mini/v0 --shipped build/mini/v0-onnx
-	$(MINI).train --steps 2400 --start build/mini/v0 --out build/mini/run
-	$(MINI).ship
+	$(MINI).ship --run build/mini/first --checkpoint build/mini/v0 --shipped build/mini/v0-onnx \
+	    --note "From random weights."
+	$(MINI).train --steps 2400 --start build/mini/v0 --behind 2000 --out build/mini/second
+	$(MINI).ship --run build/mini/second --checkpoint build/mini/v1 --shipped build/mini/v1-onnx \
+	    --note "Goes on from v0."
+	$(MINI).train --steps 1200 --start build/mini/v1 --behind 4400 --rate 7e-4 --decay 0.82 --out build/mini/run
+	$(MINI).ship --note "Goes on from v1, at a lower rate that falls for most of the run."
 	$(MINI).calibrate
-	$(MINI).card
+	$(MINI).card $(if $(TEACHER),--teacher $(TEACHER))
 
 clean:
 	rm -rf .venv build dist demo-output

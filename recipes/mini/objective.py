@@ -81,7 +81,7 @@ def objective(
     size: int,
     plan: Curriculum,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
-    """Step -> loss and report, for `onespace.train.loop.Trainer`: products in bfloat16 where that pays, float32 weights."""
+    """Step -> loss and report, for `onespace.train.loop.Trainer`: float32 weights, bfloat16 products where it pays."""
     empty, kind = tokenise(tokenizer, [""]), products()
     ahead: dict[int, Future[Draw]] = {}
     worker = ThreadPoolExecutor(1)

@@ -21,7 +21,7 @@ from onespace.export import export_onnx
 from onespace.families.mini import save
 from onespace.model import FusedModel
 from onespace.prepare.tokens import Tokenizer
-from onespace.train.loop import read_log
+from recipes.mini.history import history, write_runs
 from recipes.mini.train import BUILD, spec
 
 ROOT = Path(__file__).parents[2]
@@ -39,39 +39,26 @@ def trained(run: Path) -> Encoder:
     return Encoder(model.spec, Tokenizer.from_folder(run), TorchEngine(model, device="cpu"))
 
 
-def training(run: Path, on: str) -> dict[str, object]:
-    """How long the run took, from its log and what `recipes.mini.train` wrote beside it."""
-    rows = read_log(run)
-    options = json.loads((run / "options.json").read_text("utf-8"))
-    hours = sum(row["seconds"] for row in rows) / 3600
-    return {
-        "steps": int(rows[-1]["step"]),
-        "batch": options["batch"],
-        "seed": options["seed"],
-        "hours": hours,
-        "on": on,
-    }
-
-
 def main() -> None:
     """Reads the arguments, writes both folders and says how large and how equal they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=BUILD / "run")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--shipped", type=Path, default=SHIPPED)
-    parser.add_argument("--on", default="2 shared cores", help="what it was trained on, for the card")
-    parser.add_argument("--note", default="", help="a sentence for the card: how the run differed from the recipe")
+    parser.add_argument("--cores", type=int, default=2, help="how many cores it was trained on, for the card")
+    parser.add_argument("--on", default="a shared x86_64 server", help="whose cores they are, for the card")
+    parser.add_argument("--note", default="", help="a sentence for the card: what changed since the run before it")
     arguments = parser.parse_args()
     encoder = trained(arguments.run)
+    # read before the folders are emptied: a run may have started from the checkpoint that it replaces
+    runs = history(arguments.run, cores=arguments.cores, on=arguments.on, note=arguments.note)
     for folder in (arguments.checkpoint, arguments.shipped):
         shutil.rmtree(folder, ignore_errors=True)
     save(encoder, arguments.checkpoint)
     assert isinstance(encoder.engine, TorchEngine)
     halves = {k: v.half() for k, v in encoder.engine.module.state_dict().items()}
     write(halves, arguments.checkpoint / "model.safetensors")
-    (arguments.checkpoint / "training.json").write_text(
-        json.dumps(training(arguments.run, arguments.on) | {"note": arguments.note}) + "\n"
-    )
+    write_runs(arguments.checkpoint, runs)
     shutil.copy(Path(__file__).with_name("attributions.md"), ROOT / "src" / "onespace" / "assets" / "ATTRIBUTIONS.md")
     made = export_onnx(encoder, arguments.shipped, precision="fp16")
     said = {"bytes": made.size, "difference": made.difference, "cosine": made.cosine}

@@ -90,6 +90,10 @@ class PixelSpec:
     margin: float = 0.0
     """Share of the square that ``fit="pad"`` leaves free on every side, from 0 to less than 0.5."""
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.margin, (int, float)) and 0 <= self.margin < 0.5):
+            raise ModelError(f"pixels.margin is {self.margin!r}. It must be a number from 0 to less than 0.5.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,22 @@ def test_patches_of_a_cell_know_their_place_in_the_original() -> None:
     np.testing.assert_array_equal(last.pixels, to_pixels(picture.crop((100, 0, 200, 100)), SPEC)[0])
     assert last.receipt.scale == pytest.approx(0.32)
     assert found[0].boxes(4)[0].tolist() == [0, 0, 25, 25]
+
+
+def test_a_margin_lies_around_the_overview_and_around_every_cell() -> None:
+    picture, spec = noise(200, 100), replace(SPEC, margin=0.25, fill=(0, 0, 0))
+    overview, *found = look(picture, spec, tiling=Tiling(scales=(1.0,)))
+    assert boxes((overview, *found)) == boxes(look(picture, SPEC, tiling=Tiling(scales=(1.0,))))
+    last = found[-1]
+    np.testing.assert_array_equal(last.pixels, to_pixels(picture.crop((100, 0, 200, 100)), spec)[0])
+    assert last.receipt.scale == pytest.approx(0.16)
+    places = last.boxes(4).reshape(4, 4, 4)
+    assert places[1, 1].tolist() == [100, 0, 150, 50]
+    assert places[2, 2].tolist() == [150, 50, 200, 100]
+    assert np.isnan(places[0]).all()
+    assert np.isnan(places[:, 3]).all()
+    for place in (overview, *found):
+        assert (place.pixels[:, :8] == place.pixels[:, :1, :1]).all(), "the margin is of one colour"
 
 
 def test_large_pictures_are_judged_small_and_cut_in_their_own_pixels() -> None:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
-from onespace.errors import ImageError
+from onespace.errors import ImageError, ModelError
 from onespace.prepare.images import open_image
-from onespace.prepare.pixels import boxes, to_pixels
-from onespace.spec import PixelSpec
+from onespace.prepare.pixels import Placement, boxes, place, to_pixels
+from onespace.spec import PixelSpec, Spec
 from onespace.types import PictureReceipt
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "visualized-base-tiny"
@@ -150,16 +150,79 @@ def test_boxes_of_a_grid_that_leaves_a_rest():
     assert boxes(receipt, spec_of("squash", size=384), 27)[-1].tolist() == [364, 364, 378, 378]
 
 
+# -- the margin of fit="pad" ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "margin", "expected"),
+    [
+        ((128, 128), 0.0, Placement(128, 128, 0, 0)),
+        ((128, 128), 0.08, Placement(108, 108, 10, 10)),
+        ((64, 64), 0.08, Placement(108, 108, 10, 10)),  # a small picture is enlarged to the same room
+        ((400, 200), 0.25, Placement(64, 32, 32, 48)),
+        ((200, 400), 0.25, Placement(32, 64, 48, 32)),
+        ((5000, 1), 0.49, Placement(3, 1, 62, 63)),
+    ],
+)
+def test_a_margin_leaves_its_share_free_on_every_side(size, margin, expected):
+    assert place(*size, spec_of("pad", size=128, margin=margin)) == expected
+    assert place(*size, spec_of("tile", size=128, margin=margin)) == expected
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+def test_only_padding_has_a_margin(fit):
+    assert place(90, 40, spec_of(fit, margin=0.2)) == place(90, 40, spec_of(fit))
+
+
+def test_a_margin_has_the_colour_of_the_border_and_the_picture_is_whole_within():
+    picture, spec = noise(100, 50), spec_of("pad", fill=(0, 255, 0), margin=0.125)
+    pixels, receipt = to_pixels(picture, spec)
+    assert receipt == PictureReceipt(100, 50, used=(0.0, 0.0, 100.0, 50.0), scale=0.24)
+    assert receipt.cropped == 0
+    within = np.asarray(picture.resize((24, 12), PILImage.Resampling.BICUBIC)).transpose(2, 0, 1)
+    assert np.array_equal(pixels[:, 10:22, 4:28], within.astype(np.float32) / np.float32(255))
+    border = np.ones((32, 32), bool)
+    border[10:22, 4:28] = False
+    assert (pixels[:, border] == np.array([[0], [1], [0]], np.float32)).all()
+
+
+def test_boxes_behind_a_margin():
+    """A picture of 64 x 64 stands on a quarter of the square: 4 of 16 patches, or the inner part of 4 patches."""
+    receipt = PictureReceipt(64, 64, used=(0, 0, 64, 64), scale=0.25)
+    rows = boxes(receipt, spec_of("pad", margin=0.25), 4).reshape(4, 4, 4)
+    assert np.isnan(rows[[0, 3]]).all()
+    assert np.isnan(rows[:, [0, 3]]).all()
+    assert rows[1:3, 1:3].reshape(-1, 4).tolist() == [
+        [0, 0, 32, 32],
+        [32, 0, 64, 32],
+        [0, 32, 32, 64],
+        [32, 32, 64, 64],
+    ]
+    few = boxes(receipt, spec_of("pad", margin=0.25), 2)
+    assert few.tolist() == rows[1:3, 1:3].reshape(-1, 4).tolist()
+
+
+@pytest.mark.parametrize("margin", [-0.01, 0.5, 3, float("nan"), "0.1", None])
+def test_a_margin_that_leaves_no_room_is_refused(margin):
+    with pytest.raises(ModelError, match=r"pixels\.margin is .*from 0 to less than 0\.5"):
+        PixelSpec(size=32, margin=margin)
+    spec = {"name": "m", "family": "mini", "text": None, "image": None, "heads": {"dense": 4}, "max_tokens": 8}
+    assert Spec.from_dict(spec | {"pixels": {"size": 32, "margin": 0.49}}).pixels == PixelSpec(size=32, margin=0.49)
+    with pytest.raises(ModelError, match=r"pixels\.margin is"):
+        Spec.from_dict(spec | {"pixels": {"size": 32, "margin": margin}})
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(1, 3000),
     st.integers(1, 3000),
     st.sampled_from(["crop", "pad", "squash"]),
     st.sampled_from([1, 2, 7, 14, 16]),
+    st.sampled_from([0.0, 0.08, 0.3]),
 )
-def test_boxes_tile_the_used_part(width, height, fit, grid):
-    spec = spec_of(fit, size=112)
-    if fit == "pad" and max(width, height) > 112 * min(width, height):
+def test_boxes_tile_the_used_part(width, height, fit, grid, margin):
+    spec = spec_of(fit, size=112, margin=margin)
+    if fit == "pad" and max(width, height) > 112 * (1 - 2 * margin) * min(width, height):
         return
     used = to_pixels(PILImage.new("L", (width, height)), spec)[1].used if width * height < 10**5 else None
     receipt = PictureReceipt(width, height, used=used or (0, 0, width, height), scale=1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,11 +278,18 @@ def other_weights(encoder: Encoder) -> Encoder:
     return Encoder(encoder.spec, encoder.tokenizer, TorchEngine(module, device="cpu"))
 
 
+def with_margin(encoder: Encoder, margin: float) -> Encoder:
+    assert encoder.spec.pixels is not None
+    pixels = replace(encoder.spec.pixels, margin=margin)
+    return Encoder(replace(encoder.spec, pixels=pixels), encoder.tokenizer, encoder.engine)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (other_weights, r"weights have the digest .* the largest distance is \d\.\d+ \(allowed"),
         (lambda m: m.with_fit("crop"), "pixels.fit is 'crop', not 'pad'.*largest distance"),
+        (lambda m: with_margin(m, 0.08), r"pixels\.margin is 0\.08, not 0\.0\. .*largest distance"),
         (
             lambda m: Encoder(replace(m.spec, document_prefix="passage: "), m.tokenizer, m.engine),
             "document_prefix is 'passage: ', not ''",
@@ -297,6 +307,19 @@ def test_another_model_is_refused_and_nothing_is_written(open_store, tiny_encode
             open_store(model=change(tiny_encoder), read_only=read_only)
     assert contents(tmp_path / "pictures.db") == before
     assert len(open_store().search("whale", k=9)) == len(IDS)
+
+
+def test_a_passport_from_before_there_were_margins_stands_for_a_model_without_one(open_store, tiny_encoder, tmp_path):
+    fill(open_store()).close()
+    with closing(sqlite3.connect(tmp_path / "pictures.db" / "log.sqlite")) as db, db:
+        (text,) = db.execute("SELECT value FROM meta WHERE name = 'passport'").fetchone()
+        passport = json.loads(text)
+        assert passport["spec"]["pixels"].pop("margin") == 0
+        db.execute("UPDATE meta SET value = ? WHERE name = 'passport'", [json.dumps(passport)])
+    with open_store() as store:
+        assert len(store.search("whale", k=9)) == len(IDS)
+    with pytest.raises(PassportError, match=r"pixels\.margin is 0\.08"):
+        open_store(model=with_margin(tiny_encoder, 0.08))
 
 
 def test_the_same_model_with_other_rounding_is_let_in(open_store, tiny_encoder):

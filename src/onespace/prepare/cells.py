@@ -113,7 +113,7 @@ def look(
     squares = grid(picture, tiling, spec=spec, receipt=receipt, where=where)
     if not squares:
         return (overview,)
-    # a cell shows all its pixels: a square one isn't changed by this
+    # a cell shows all its pixels, with the margin that the model was trained with
     whole = replace(spec, fit="squash" if spec.fit == "squash" else "pad")
     width, height = map(float, picture.size)
     receipt = replace(receipt, used=(0.0, 0.0, width, height), tiles=1 + len(squares))

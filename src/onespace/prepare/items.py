@@ -9,15 +9,17 @@ NormalItem(index=0, modality='text', text='a whale', images=())
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL.Image import Image as PILImage
 
 from onespace.errors import InputError
 from onespace.prepare.sources import refuse_remote
-from onespace.types import Image, ImageLike, Modality, Pair
+from onespace.types import Image, ImageLike, Item, Modality, Pair
 
 _REMEDIES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (type(None), "Pass a text, a picture or a Pair; an empty text is ''."),
@@ -36,6 +38,17 @@ class NormalItem:
     modality: Modality
     text: str
     images: tuple[ImageLike, ...]
+
+
+def several(items: Item | Iterable[Item]) -> Iterable[Item]:
+    """Wraps one bare item. Raises `InputError` for what is neither an item nor a series of items."""
+    if isinstance(items, np.ndarray):
+        return [items] if items.ndim in (2, 3) else items
+    if isinstance(items, (str, bytes, Path, Image, Pair)) or hasattr(items, "getbands"):  # getbands: a PIL image
+        return [cast(Item, items)]
+    if isinstance(items, dict) or not isinstance(items, Iterable):
+        raise InputError(f"items is {type(items).__name__}; pass a list of texts, pictures and Pair(text, image).")
+    return items
 
 
 def normalise(item: object, index: int) -> NormalItem:

@@ -40,7 +40,11 @@ class Placement:
 
 
 def place(width: int, height: int, spec: PixelSpec) -> Placement:
-    """Where a picture of ``width`` x ``height`` pixels comes to lie; tiles are made elsewhere, so "tile" is "pad"."""
+    """Where a picture of ``width`` x ``height`` pixels comes to lie; tiles are made elsewhere, so "tile" is "pad".
+
+    >>> place(400, 200, PixelSpec(size=100, fit="pad", margin=0.1))
+    Placement(width=80, height=40, left=10, top=30)
+    """
     size = spec.size
     if spec.fit == "squash":
         return Placement(size, size, 0, 0)

@@ -1,0 +1,86 @@
+"""The runs that a checkpoint has behind it, as ``training.json`` beside its weights tells them: {"runs": [...]}."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from onespace.errors import InputError
+from onespace.train.loop import read_log
+
+FILE = "training.json"
+WATTS = (3, 12)
+"""Watts that a core is taken to draw, least and most: the rated power of common server processors over their cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run. ``hours`` are those of its steps; measuring between them isn't counted."""
+
+    steps: int
+    batch: int
+    seed: int
+    hours: float
+    cores: int
+    on: str
+    """The machine, in words."""
+    note: str = ""
+    """What changed since the run before it."""
+
+    @property
+    def core_hours(self) -> float:
+        """Hours times cores."""
+        return self.hours * self.cores
+
+
+def read_runs(checkpoint: Path) -> tuple[Run, ...]:
+    """The runs behind a checkpoint, the first one first.
+
+    Raises:
+        InputError: there is no list of runs beside the weights, or it has other keys than a `Run`.
+    """
+    file = checkpoint / FILE
+    try:
+        return tuple(Run(**run) for run in json.loads(file.read_text("utf-8"))["runs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        keys = ", ".join(Run.__dataclass_fields__)
+        raise InputError(f'{file} isn\'t {{"runs": [{{{keys}}}, ...]}} ({error!r}). Write it by hand.') from error
+
+
+def write_runs(checkpoint: Path, runs: tuple[Run, ...]) -> None:
+    """The inverse of `read_runs`."""
+    text = json.dumps({"runs": [asdict(run) for run in runs]}, ensure_ascii=False, indent=1)
+    (checkpoint / FILE).write_text(text + "\n", "utf-8")
+
+
+def history(folder: Path, *, cores: int, on: str, note: str = "") -> tuple[Run, ...]:
+    """The runs behind the checkpoint that the run in ``folder`` started from, and that run itself.
+
+    ``folder`` holds what `recipes.mini.train` writes: ``log.jsonl``, and ``options.json``, whose ``start`` names the
+    checkpoint (null for a run from random weights).
+    """
+    options = json.loads((folder / "options.json").read_text("utf-8"))
+    rows = read_log(folder)
+    own = Run(
+        steps=int(rows[-1]["step"]),
+        batch=options["batch"],
+        seed=options["seed"],
+        hours=round(sum(row["seconds"] for row in rows) / 3600, 3),
+        cores=cores,
+        on=on,
+        note=note,
+    )
+    return (*(read_runs(Path(options["start"])) if options["start"] else ()), own)
+
+
+def energy(runs: tuple[Run, ...]) -> tuple[float, float]:
+    """Least and most kilowatt-hours of the processor cores, by `WATTS`; nobody metered them.
+
+    >>> run = Run(steps=1, batch=1, seed=0, hours=50, cores=2, on="a laptop")
+    >>> energy((run,))
+    (0.3, 1.2)
+    """
+    hours = sum(run.core_hours for run in runs)
+    low, high = (hours * watts / 1000 for watts in WATTS)
+    return low, high
