@@ -5,7 +5,8 @@
     python -m benchmarks text pictures --threads 1          some tables
 
 Rows are kept in benchmarks/results/NAME-PROFILE.json, and a document is written from all that is kept for the profile.
-The peers: pip install sentence-transformers FlagEmbedding faiss-cpu; the last two are left out where they are missing.
+The peers: pip install 'onespace[bench]'; a row whose library is missing is left out, and says so. Optional peers:
+pip install --no-deps pylate colpali-engine (scores), timm einops ftfy wcwidth (the reference; see VISUAL_BGE).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from time import perf_counter
 from benchmarks.row import RESULTS, Row
 from benchmarks.table import fill, table, targets
 
-NAMES = ("machine", "text", "pictures", "maxsim", "store", "scale", "load")
+NAMES = ("machine", "text", "pictures", "gpu", "maxsim", "store", "scale", "load")
 """Modules with ``rows(quick)``."""
 
 
@@ -35,7 +36,9 @@ def main() -> int:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which tables (default: all): {', '.join(NAMES)}")
-    parser.add_argument("--full", action="store_true", help="true sizes and all items: two hours on two cores")
+    parser.add_argument(
+        "--full", action="store_true", help="true widths and all items, few layers: half an hour on two cores"
+    )
     parser.add_argument("--threads", type=int, help="threads of every library (default: theirs)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="fill the marked tables of this document")
     parser.add_argument("--only-write", action="store_true", help="measure nothing: write what is kept")
@@ -52,6 +55,9 @@ def main() -> int:
     failed = [] if args.only_write else [name for name in args.names or NAMES if not measure(name, profile)]
     if args.write:
         write(args.write, profile)
+        print(f"\nwritten: {args.write}, {args.write.with_suffix('.png')}")
+    elif not args.names:
+        print(f"\nwhat was aimed at\n\n{targets(kept_rows(profile))}")
     return int(bool(failed))
 
 
@@ -65,7 +71,7 @@ def limit(threads: int) -> None:
 
 
 def measure(name: str, profile: str) -> bool:
-    """Runs one module, prints its table and keeps its rows; False when it failed."""
+    """Runs one module, prints its table and keeps its rows, if it has any; False when it failed."""
     print(f"\n{name} ({profile})\n", flush=True)
     start = perf_counter()
     try:
@@ -73,6 +79,11 @@ def measure(name: str, profile: str) -> bool:
     except Exception:  # one table less is better than none
         traceback.print_exc()
         return False
+    if not rows:  # what was measured elsewhere stays
+        return True
+    if not rows:
+        print("nothing to measure here")
+        return True
     seconds = perf_counter() - start
     print(f"{table(rows)}\n\n{seconds:.0f} s", flush=True)
     kept = {
@@ -83,6 +94,7 @@ def measure(name: str, profile: str) -> bool:
     }
     RESULTS.mkdir(exist_ok=True)
     place(name, profile).write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    print(f"kept in {place(name, profile)}", flush=True)
     return True
 
 
@@ -91,19 +103,23 @@ def place(name: str, profile: str) -> Path:
     return RESULTS / f"{name}-{profile}.json"
 
 
+def kept_rows(profile: str) -> list[Row]:
+    """All rows that are kept for the profile."""
+    files = [place(name, profile) for name in NAMES if place(name, profile).is_file()]
+    return [Row.from_dict(row) for file in files for row in json.loads(file.read_text("utf-8"))["rows"]]
+
+
 def write(document: Path, profile: str) -> None:
     """Fills the document's tables, and draws the ratios beside it."""
     text = document.read_text("utf-8")
-    known: list[Row] = []
     for name in NAMES:
         if place(name, profile).is_file():
             kept = json.loads(place(name, profile).read_text("utf-8"))
             rows = [Row.from_dict(row) for row in kept["rows"]]
             command = f"`python -m benchmarks {name}{' --full' if profile == 'full' else ''}`"
             text = fill(text, name, f"{command}, {kept['seconds']} s. {kept['machine']}\n\n{table(rows)}")
-            known += rows
-    text = fill(text, "targets", targets(known))
-    document.write_text(text, "utf-8")
+    known = kept_rows(profile)
+    document.write_text(fill(text, "targets", targets(known)), "utf-8")
     draw(known, document.with_suffix(".png"))
 
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from onespace.embeddings import Embeddings
 from onespace.encoder import Encoder
 from onespace.engines import Batch
 from onespace.errors import ImageError, InputError, KindError, LossError
+from onespace.prepare.tokens import Tokenizer, Tokens
 from onespace.spec import Spec
 from onespace.types import Head, Image, Item, Pair
 
@@ -356,3 +358,78 @@ def test_progress_is_drawn_only_when_asked_for(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert ("encoding" in captured.err) == bool(shown)
+
+
+class Device(Recorder):
+    """An engine that takes batches before the first is waited for, as a GPU does; it writes down what it was asked."""
+
+    ahead = 2
+    tokens = 8
+    pictures = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[str] = []
+
+    def begin(self, batch: Batch, heads: Collection[Head]) -> Callable[[], dict[str, np.ndarray]]:
+        number = len(self.batches)
+        out = self.run(batch, heads)
+        self.log.append(f"begin {number}")
+
+        def wait() -> dict[str, np.ndarray]:
+            self.log.append(f"wait {number}")
+            return out
+
+        return wait
+
+
+def on_device() -> tuple[Encoder, Device]:
+    device = Device()
+    return Encoder(recorded()[0].spec, tiny_tokenizer(), device), device
+
+
+def test_a_device_is_given_batches_before_the_first_is_waited_for() -> None:
+    model, device = on_device()
+    items = ["sea sea sea sea sea sea"] * 5
+    assert np.array_equal(model.encode(items).dense, recorded()[0].encode(items).dense)  # type: ignore[arg-type]
+    wanted = ["begin 0", "begin 1", "begin 2", "wait 0", "begin 3", "wait 1", "begin 4", "wait 2", "wait 3", "wait 4"]
+    assert device.log == wanted
+
+
+def test_a_device_says_how_many_pictures_it_takes() -> None:
+    model, device = on_device()
+    device.tokens = 1000
+    model.encode([np.zeros((4, 4, 3), np.uint8)] * 7)
+    assert [len(b.pixels) for b in device.batches] == [3, 3, 1]  # type: ignore[arg-type]
+
+
+def test_the_next_window_is_read_by_a_thread_while_a_device_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "WINDOW", 2)
+    readers: list[int] = []
+    read = Tokenizer.encode_batch
+
+    def watched(tokenizer: Tokenizer, texts: list[str], *args: Any, **options: Any) -> list[Tokens]:
+        if texts != [""]:  # that's what a picture has for a text
+            readers.append(threading.get_ident())
+        return read(tokenizer, texts, *args, **options)
+
+    wanted = recorded()[0].encode(["sea", "whale", "a sea", "a whale", "red"]).dense
+    monkeypatch.setattr(Tokenizer, "encode_batch", watched)
+    got = on_device()[0].encode(["sea", "whale", "a sea", "a whale", "red"]).dense
+    assert np.array_equal(got, wanted)  # type: ignore[arg-type]
+    assert len(readers) == 3
+    assert threading.get_ident() not in readers
+
+
+def test_a_stream_takes_no_item_early_on_a_device_either() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[str]:
+        for n in range(6):
+            taken.append(n)
+            yield "sea"
+
+    stream = on_device()[0].encode_stream(items(), window=2)
+    next(stream)
+    assert taken == [0, 1]
+    assert len(list(stream)) == 2

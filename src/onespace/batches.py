@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,10 +17,12 @@ from onespace.passages import Pooled
 from onespace.prepare.cells import Picture
 from onespace.types import Head, ImageLike, Modality, Receipt
 
+T = TypeVar("T")
+
 TOKENS_PER_BATCH = tokens_for(1)
 """Padded tokens, image tokens included, of one batch, where the engine names no other number: what caches hold."""
 PICTURES_PER_BATCH = 16
-"""Pictures of one batch; as many again are decoded while it runs."""
+"""Pictures of one batch, where the engine names no other number; as many again are decoded while it runs."""
 AFTER_TEXT = 1 << 40
 """Added to the numbers of cells: they stand behind all the windows of the item's text."""
 TILED_PER_BATCH = 4
@@ -89,6 +94,42 @@ def cut(
             room = batch_size or max(1, fitting)
             yield rest[:room]
             rest = rest[room:]
+
+
+def ahead(begun: Iterable[Callable[[], T]], count: int) -> Iterator[T]:
+    """What each of them gives, in order; ``count`` more are begun before one is waited for.
+
+    >>> list(ahead(((lambda n=n: n * n) for n in range(4)), 2))
+    [0, 1, 4, 9]
+    """
+    waiting: deque[Callable[[], T]] = deque()
+    for later in begun:
+        waiting.append(later)
+        if len(waiting) > count:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
+
+
+def with_pictures(
+    batches: Iterable[list[Job]], look: Callable[[Job, int], tuple[Picture, ...]], *, workers: int
+) -> Iterator[tuple[list[Job], list[list[tuple[Picture, ...]]]]]:
+    """Each batch with what ``look`` makes of its jobs' pictures, given a job and the number of one of them.
+
+    That is done by threads, for the next batch while this one is used; never for more than two batches.
+    """
+
+    def wait(
+        batch: list[Job], begun: list[list[Future[tuple[Picture, ...]]]]
+    ) -> tuple[list[Job], list[list[tuple[Picture, ...]]]]:
+        return batch, [[future.result() for future in some] for some in begun]
+
+    with ThreadPoolExecutor(workers) as threads:
+        submitted = (
+            partial(wait, batch, [[threads.submit(look, job, k) for k in range(len(job.images))] for job in batch])
+            for batch in batches
+        )
+        yield from ahead(submitted, 1)
 
 
 def pad(jobs: Sequence[Job], *, pad_id: int) -> tuple[np.ndarray, np.ndarray]:

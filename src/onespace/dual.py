@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,9 +30,9 @@ class DualModel(nn.Module):
         if spec.image.tower != "siglip":
             self.image_project = nn.Linear(spec.image.width, spec.heads.dense, bias=spec.image.tower == "eva02")
 
-    def text_vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def text_vectors(self, ids: Tensor, mask: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """ids (N, L), mask (N, L) bool -> (N, D), not yet unit length."""
-        x = self.text(ids, mask)
+        x = self.text(ids, mask, lengths)
         vectors: Tensor = self.text_project(x if x.ndim == 2 else x[:, 0])  # BERT gives (N, L, D): CLS is taken
         return vectors
 
@@ -49,24 +49,26 @@ class DualModel(nn.Module):
         pixels: Tensor | None = None,
         *,
         heads: Collection[str] = ("dense",),
+        lengths: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
         """The unit vectors of texts (``pixels=None``), of pictures (``ids=None``) or of both together.
 
         Shapes:
-            ids (N, L) int64, mask (N, L) bool, pixels (N, K, 3, S, S) float -> ``dense`` (N, D).
+            ids (N, L) int64, mask (N, L) bool, pixels (N, K, 3, S, S) float -> ``dense`` (N, D). ``lengths`` are the N
+            numbers of text tokens, where they are known without asking the device.
         """
         if "dense" not in heads:
             return {}
         parts: list[Tensor] = []
         if ids is not None and mask is not None:
-            parts.append(self.text_vectors(ids, mask))
+            parts.append(self.text_vectors(ids, mask, lengths))
         if pixels is not None:
             parts.append(self.image_vectors(pixels))
         return {"dense": F.normalize(sum(parts[1:], parts[0]).float(), dim=-1)}
 
 
 def text_tower(spec: TextSpec) -> nn.Module:
-    """The text tower that ``spec.tower`` names: (N, L) -> (N, D), or (N, L, D) for BERT."""
+    """The text tower that ``spec.tower`` names: (N, L) -> (N, D), or (N, L, D) for BERT, which alone packs."""
     if spec.tower == "clip":
         from onespace.towers.clip import ClipTextTower
 

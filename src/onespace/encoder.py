@@ -5,30 +5,29 @@ item -> prepare -> batches of one shape -> engine -> Embeddings, in the order of
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count, islice
-from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from onespace import registry
-from onespace.batches import TILED_PER_BATCH, Job, cut, stack, with_cells
+from onespace.batches import TILED_PER_BATCH, Job, ahead, cut, stack, with_cells, with_pictures
 from onespace.call import Call
 from onespace.embeddings import Embeddings, Ragged, Sparse
-from onespace.engines import Batch, Engine, Output
+from onespace.engines import Batch, Engine, Output, begin
 from onespace.engines.onnx_engine import cores
 from onespace.errors import InputError, KindError, ModelError
 from onespace.parts import Part, Parts
 from onespace.passages import Chunking, Reader, pool
 from onespace.prepare.cells import Picture, Tiling, look
 from onespace.prepare.images import open_image
-from onespace.prepare.items import NormalItem, normalise
+from onespace.prepare.items import NormalItem, normalise, several
 from onespace.prepare.tokens import Tokenizer
 from onespace.progress import Progress
 from onespace.spec import PixelSpec, Spec
@@ -37,18 +36,16 @@ from onespace.types import (
     MODALITIES,
     Fit,
     Head,
-    Image,
     Item,
     Modality,
     OnLoss,
-    Pair,
     Role,
 )
 
 WINDOW = 1024
 """Items that are prepared and ordered by length together."""
 DECODERS = 4
-"""Most threads that decode pictures, one batch ahead of the model; no more than there are cores."""
+"""Most threads that decode pictures, one batch ahead of a model that needs the cores too; never more than those."""
 DRAFT = 2
 """With `Encoder.with_draft`, a JPEG is read at no less than so many times the model's size."""
 MUCH_LARGER = 2.0
@@ -103,9 +100,9 @@ class Encoder:
             LossError: an item would lose content, and ``on_loss="error"``.
         """
         call = self._call(heads, role, batch_size, on_loss)
-        several = _several(items)
-        with Progress(len(several) if isinstance(several, Sized) else None, shown=progress) as bar:
-            parts = list(self._stream(several, call, WINDOW, bar))
+        given = several(items)
+        with Progress(len(given) if isinstance(given, Sized) else None, shown=progress) as bar:
+            parts = list(self._stream(given, call, WINDOW, bar, early=True))
         nothing = replace(self._blank((), call.heads), parts=Parts.whole(0) if call.splits else None)
         return Embeddings.concatenate(parts or [nothing])
 
@@ -126,7 +123,7 @@ class Encoder:
         call = self._call(heads, role, batch_size, on_loss)
         if window < 1:
             raise InputError(f"window={window!r} must be at least 1.")
-        return self._stream(_several(items), call, window, Progress(None, shown=False))
+        return self._stream(several(items), call, window, Progress(None, shown=False))
 
     def batches(
         self,
@@ -172,7 +169,7 @@ class Encoder:
         if chunking.late and not self.spec.fused:
             raise InputError(f"{self.spec.name} gives no token states, which late chunking pools. Use late=False.")
         call = replace(self._call(heads, role, batch_size, "chunk"), chunking=chunking)
-        parts = list(self._stream(_several(items), call, WINDOW, Progress(None, shown=False)))
+        parts = list(self._stream(several(items), call, WINDOW, Progress(None, shown=False), early=True))
         return Embeddings.concatenate(parts or [replace(self._blank((), call.heads), parts=Parts.whole(0))])
 
     def capabilities(self) -> dict[str, Any]:
@@ -217,26 +214,38 @@ class Encoder:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _stream(self, items: Iterable[Item], call: Call, window: int, bar: Progress) -> Iterator[Embeddings]:
-        numbered = zip(items, count(), strict=False)
+    def _stream(
+        self, items: Iterable[Item], call: Call, window: int, bar: Progress, *, early: bool = False
+    ) -> Iterator[Embeddings]:
+        """A window after the other; with ``early``, items of the next may be taken while the engine is busy."""
         most = TILED_PER_BATCH if call.tiling else None
-        while some := [normalise(item, index) for item, index in islice(numbered, window)]:
+        for jobs in ahead(self._windows(items, call, window), min(1, self._depth) if early else 0):
             found: list[Embeddings] = []
             rows: list[tuple[int, int, Part]] = []
-            for batch in self._ahead(self._cut(list(self._jobs(some, call)), call, most), call):
-                for same in self._cut(batch, call):
-                    part, made = self._run(same, call)
-                    found.append(part)
-                    rows += [(row.index - some[0].index, row.number, row.part) for row in made]
-                bar.advance(sum(not job.number for job in batch))
+            batches = self._ahead(self._cut(jobs, call, most), call)
+            begun = (self._begin(same, call) for batch in batches for same in self._cut(batch, call))
+            for part, made in ahead(begun, self._depth):
+                found.append(part)
+                rows += [(row.index, row.number, row.part) for row in made]
+                bar.advance(sum(not row.number for row in made))
+            first = min(index for index, _, _ in rows)
             order = sorted(range(len(rows)), key=lambda i: rows[i][:2])
             e = Embeddings.concatenate(found)[order]
-            parts = Parts.of([rows[i][0] for i in order], [rows[i][2] for i in order]) if call.splits else None
+            parts = Parts.of([rows[i][0] - first for i in order], [rows[i][2] for i in order]) if call.splits else None
             yield replace(e, parts=parts)
         call.report(self.spec.name)
 
+    def _windows(self, items: Iterable[Item], call: Call, window: int) -> Iterator[Callable[[], list[Job]]]:
+        """The jobs of so many items at a time, which a thread makes where the engine leaves the processor free."""
+        numbered = zip(items, count(), strict=False)
+        with ThreadPoolExecutor(1) as worker:
+            while some := [normalise(item, index) for item, index in islice(numbered, window)]:
+                jobs: Callable[[], list[Job]] = partial(list, self._jobs(some, call))
+                yield worker.submit(jobs).result if self._depth else jobs
+
     def _cut(self, jobs: Sequence[Job], call: Call, most: int | None = None) -> Iterator[list[Job]]:
-        tokens = getattr(self.engine, "tokens", None)
+        tokens, pictures = (getattr(self.engine, name, None) for name in ("tokens", "pictures"))
+        most = most or pictures
         return cut(jobs, patches=self._patches, batch_size=call.batch_size, most=most, tokens=tokens)
 
     def _jobs(self, items: Sequence[NormalItem], call: Call) -> Iterator[Job]:
@@ -282,26 +291,14 @@ class Encoder:
             number += len(piece.pooled) or 1
 
     def _ahead(self, batches: Iterable[list[Job]], call: Call) -> Iterator[list[Job]]:
-        """Decodes the pictures of the next batch while this one runs; never more than two batches are open."""
-        waiting: deque[tuple[list[Job], list[list[Future[tuple[Picture, ...]]]]]] = deque()
+        """Decodes the pictures of the next batch while this one runs."""
+        heads = tuple(h for h in call.heads if self.spec.level("image", h) != "unsupported")
+        workers = cores() if self._depth else min(DECODERS, cores())
+        for batch, pictures in with_pictures(batches, partial(self._open, call=call), workers=workers):
+            pairs = zip(batch, pictures, strict=True)
+            yield [r for job, some in pairs for r in with_cells(job, some, heads=heads, blank=self._blank_ids)]
 
-        def ready() -> list[Job]:
-            batch, futures = waiting.popleft()
-            opened = [[future.result() for future in some] for some in futures]
-            heads = tuple(h for h in call.heads if self.spec.level("image", h) != "unsupported")
-            pairs = zip(batch, opened, strict=True)
-            return [r for job, some in pairs for r in with_cells(job, some, heads=heads, blank=self._blank_ids)]
-
-        with ThreadPoolExecutor(min(DECODERS, cores())) as workers:
-            for batch in batches:
-                some = [[workers.submit(self._open, job, k, call) for k in range(len(job.images))] for job in batch]
-                waiting.append((batch, some))
-                if len(waiting) > 1:
-                    yield ready()
-            while waiting:
-                yield ready()
-
-    def _open(self, job: Job, k: int, call: Call) -> tuple[Picture, ...]:
+    def _open(self, job: Job, k: int, *, call: Call) -> tuple[Picture, ...]:
         where = f"item {job.index}" if len(job.images) == 1 else f"item {job.index}, picture {k}"
         pixels = self._pixels
         draft = DRAFT * pixels.size if self.draft and call.tiling is None else 0
@@ -309,24 +306,29 @@ class Encoder:
         seen = look(opened.picture, pixels, where=where, notes=opened.notes, tiling=call.tiling, enlarge=call.enlarge)
         return tuple(picture.drafted(*opened.full) for picture in seen) if any(opened.full) else seen
 
-    def _run(self, jobs: list[Job], call: Call) -> tuple[Embeddings, list[Job]]:
-        """Runs a batch of one shape: its rows, and the job of each (late passages are rows of one job)."""
+    def _begin(self, jobs: list[Job], call: Call) -> Callable[[], tuple[Embeddings, list[Job]]]:
+        """Begins a batch of one shape; what is returned waits for it and gives what `_rows` does."""
         for job in jobs:
             if any(picture.receipt.cropped for picture in job.pictures):
                 call.lose("pictures", job.index, "a picture that would be cropped. Use encoder.with_fit('pad')")
         batch = stack(jobs, pad_id=self._pad)
-        ids, heads, rows = batch.ids, jobs[0].heads, jobs
+        late = bool(jobs[0].pooled)
+        asked: tuple[Output, ...] = tuple("states" if late and h == "dense" else h for h in jobs[0].heads)
+        ids, outputs = batch.ids, begin(self.engine, batch, asked)
+        return lambda: self._rows(jobs, ids, outputs(), call)
+
+    def _rows(
+        self, jobs: list[Job], ids: np.ndarray | None, out: dict[str, np.ndarray], call: Call
+    ) -> tuple[Embeddings, list[Job]]:
+        """The rows of a batch, and the job of each (late passages are rows of one job)."""
+        heads, rows = jobs[0].heads, jobs
         if jobs[0].pooled and ids is not None:
-            asked: tuple[Output, ...] = tuple("states" if h == "dense" else h for h in heads)
-            out = self.engine.run(batch, asked)
             if "dense" in heads and "states" not in out:
                 raise ModelError(
                     f"{self.spec.name} was exported without token states. Export again, or use late=False."
                 )
             ids, out = pool(ids, out, [job.pooled for job in jobs])
             rows = [row for job in jobs for row in job.passages()]
-        else:
-            out = self.engine.run(batch, heads)
         blank = self._blank(tuple(row.modality for row in rows), call.heads)
         e = replace(
             blank,
@@ -420,6 +422,12 @@ class Encoder:
         return self.tokenizer.encode("").ids if self.spec.fused else None
 
     @property
+    def _depth(self) -> int:
+        """Batches that the engine takes before the first is waited for; 0 where it computes on the processor."""
+        depth: int = getattr(self.engine, "ahead", 0)
+        return depth
+
+    @property
     def _pad(self) -> int:
         return self.spec.text.pad if self.spec.text else 0
 
@@ -436,14 +444,3 @@ class Encoder:
         if self.spec.pixels is None:
             raise InputError(f"{self.spec.name} takes no pictures.")
         return self.spec.pixels
-
-
-def _several(items: Item | Iterable[Item]) -> Iterable[Item]:
-    """Wraps one bare item. Raises `InputError` for what is neither an item nor a series of items."""
-    if isinstance(items, np.ndarray):
-        return [items] if items.ndim in (2, 3) else items
-    if isinstance(items, (str, bytes, Path, Image, Pair)) or hasattr(items, "getbands"):  # getbands: a PIL image
-        return [cast(Item, items)]
-    if isinstance(items, dict) or not isinstance(items, Iterable):
-        raise InputError(f"items is {type(items).__name__}; pass a list of texts, pictures and Pair(text, image).")
-    return items

@@ -5,7 +5,7 @@ One `forward` serves training, inference and ONNX export.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,14 +38,18 @@ class FusedModel(nn.Module):
         if spec.heads.multi:
             self.multi = MultiHead(width, spec.heads.multi)
 
-    def hidden(self, ids: Tensor, mask: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor, int]:
+    def hidden(
+        self, ids: Tensor, mask: Tensor, pixels: Tensor | None = None, lengths: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor, int]:
         """The last hidden states (N, T, D), their mask (N, T) and the number of image tokens, which follow CLS."""
         if pixels is None:
-            return self.text(ids, mask), mask, 0
+            return self.text(ids, mask, lengths), mask, 0
         n, k = pixels.shape[:2]
         tokens = self.project(self.image(pixels.flatten(0, 1))).unflatten(0, (n, k)).flatten(1, 2)  # (N, K * P, D)
         sequence, seen = fuse(self.text.embed, ids, mask, tokens)
-        return self.text.encode(sequence, seen), seen, tokens.shape[1]
+        patches: int = tokens.shape[1]
+        longer = None if lengths is None else [length + patches for length in lengths]
+        return self.text.encode(sequence, seen, longer), seen, patches
 
     def forward(
         self,
@@ -55,19 +59,21 @@ class FusedModel(nn.Module):
         *,
         heads: Collection[str] = ("dense",),
         terms: Tensor | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
         """Every asked representation from one pass.
 
         Shapes:
             ids (N, L) int64, mask (N, L) bool, pixels (N, K, 3, S, S) float or None for texts alone. ``terms`` are the
-            only ones that pictures shall name while training, which then stand for V.
+            only ones that pictures shall name while training, which then stand for V. ``lengths`` are the N numbers of
+            text tokens, where they are known without asking the device.
 
         Returns:
             ``dense`` (N, D) unit rows; ``weights`` (N, L), one per text token; ``terms`` (N, V) when pictures name
             terms; ``multi`` (N, T, d) unit rows for image tokens and then text tokens without CLS, with
             ``multi_mask`` (N, T); ``states`` (N, L, D), the last hidden states of a text alone.
         """
-        hidden, seen, patches = self.hidden(ids, mask, pixels)
+        hidden, seen, patches = self.hidden(ids, mask, pixels, lengths)
         out: dict[str, Tensor] = {}
         if "dense" in heads:
             out["dense"] = dense.pool(hidden, seen, self.spec.heads.pooling, unit=self.spec.heads.unit)

@@ -18,6 +18,7 @@ from onespace.encoder import Encoder
 from onespace.engines.torch_engine import TorchEngine
 from onespace.errors import InputError, ModelError
 from onespace.families import clip, eva_clip, load, mini, siglip, visualized_bge
+from onespace.towers import reduced as towers_reduced
 from onespace.towers.reduced import HalfLinear, Int8Linear, reduce
 from onespace.types import Pair
 
@@ -70,6 +71,41 @@ def test_int8_is_within_half_a_step_for_each_token() -> None:
         error = (layer(x).float() - exact(x)).abs().amax(1) / exact(x).abs().amax(1)
     assert error.max() < 0.03
     assert torch.equal(layer(x[1:2])[0], layer(x)[1])
+
+
+@pytest.mark.parametrize(("native", "result"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_int8_gives_what_the_processor_can_add(
+    native: bool, result: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(towers_reduced, "has_bfloat16", lambda: native)
+    exact, x = nn.Linear(16, 8), torch.randn(3, 16)
+    layer = Int8Linear(exact)
+    with torch.inference_mode():
+        y = layer(x)
+    assert y.dtype == layer.ready(x).scale.dtype == result
+    assert (y - exact(x)).abs().max() < 0.03 * exact(x).abs().max()
+
+
+def test_sums_of_the_largest_numbers_do_not_overflow() -> None:
+    exact = nn.Linear(64, 8, bias=False)
+    nn.init.ones_(exact.weight)
+    with torch.inference_mode():
+        y = Int8Linear(exact)(torch.tensor([[1.0], [-1.0]]).expand(2, 64))
+    assert torch.allclose(y.float(), torch.tensor([[64.0], [-64.0]]).expand(2, 8), rtol=0.01)
+
+
+def test_emulated_bfloat16_is_warned_of_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(towers_reduced, "has_bfloat16", lambda: False)
+    towers_reduced.warn_of_emulation.cache_clear()
+    for dtype in (torch.int8, torch.bfloat16, torch.bfloat16):
+        reduce(nn.Sequential(nn.Linear(2, 2)), dtype)
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "This processor has no bfloat16 (AMX or AVX-512 would)"
+    ]
+    monkeypatch.setattr(towers_reduced, "has_bfloat16", lambda: True)
+    towers_reduced.warn_of_emulation.cache_clear()
+    reduce(nn.Sequential(nn.Linear(2, 2)), torch.bfloat16)
+    assert len(caplog.records) == 1
 
 
 def test_layers_shared_by_an_input_take_it_ready() -> None:

@@ -5,8 +5,9 @@ An engine knows nothing of files, tokenizers or pictures; it takes a `Batch` and
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Batch:
 class Engine(Protocol):
     """Anything that can run a batch.
 
-    An engine may have a number ``tokens``: how many, with padding, it best runs at once.
+    An engine may have numbers that say how it best runs: ``tokens``, with padding, and ``pictures`` at once; and
+    ``ahead``, how many batches it is given before the first is waited for. The last is for devices that compute beside
+    the processor, and goes with a method ``begin`` (see `begin`).
     """
 
     def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
@@ -52,3 +55,9 @@ class Engine(Protocol):
         ``heads`` asks for and the model has.
         """
         ...
+
+
+def begin(engine: Engine, batch: Batch, heads: Collection[Output]) -> Callable[[], dict[str, np.ndarray]]:
+    """Begins a batch, where the engine can: what is returned gives the outputs of `Engine.run`, once they are there."""
+    started = getattr(engine, "begin", None)
+    return partial(engine.run, batch, heads) if started is None else started(batch, heads)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from onespace.engines import Batch, Output, tokens_for
 from onespace.engines.onnx_engine import cores
+from onespace.engines.transfer import transfer
 from onespace.errors import ModelError
 from onespace.towers.reduced import reduce
 
-if TYPE_CHECKING:
-    from torch import nn
-
-
 GPU_TOKENS = 16384
 """Tokens of one batch on another device than the CPU."""
+GPU_PICTURES = 64
+"""Pictures of one batch there."""
+GPU_AHEAD = 2
+"""Batches that are on their way there while the one before is waited for."""
+COMPILER = "inductor"
+"""torch's own."""
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +33,21 @@ class TorchEngine:
 
     On a CPU, ``bfloat16`` and ``int8`` are those of `onespace.towers.reduced`, which changes the module in place.
 
+    With a ``compiler``, a backend of ``torch.compile``, the image tower is compiled: its shapes repeat, while those of
+    packed texts hardly do. It is compiled once for each size of a batch, and sizes are few (`bucket`).
+
     Raises:
-        ModelError: int8 on another device.
+        ModelError: int8 on another device; a compiler for a model without an image tower.
     """
 
-    def __init__(self, module: nn.Module, *, device: str | None = None, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        device: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        compiler: str | None = None,
+    ) -> None:
         self.device = place(device)
         if self.device.type == "cpu":
             limit_threads()
@@ -45,17 +58,53 @@ class TorchEngine:
             raise ModelError(f"int8 runs on a CPU, not on {self.device}. Use dtype='bfloat16' there.")
         else:
             self.module, self.dtype = module.eval().to(self.device, dtype), dtype
+        self.pictures = None if self.device.type == "cpu" else GPU_PICTURES
+        self.ahead = GPU_AHEAD if self.device.type == "cuda" else 0
+        self.compiler = compiler
+        self._transfer = transfer(self.device)
+        if compiler is not None:
+            _image_tower(module).compile(backend=compiler, dynamic=False)
 
     def run(self, batch: Batch, heads: Collection[Output]) -> dict[str, np.ndarray]:
         """See `onespace.engines.Engine`."""
-        ids, mask, pixels = (None if a is None else torch.from_numpy(a) for a in (batch.ids, batch.mask, batch.pixels))
-        if pixels is not None:
-            pixels = pixels.to(self.device, self.dtype)
-        if ids is not None and mask is not None:
-            ids, mask = ids.to(self.device), mask.to(self.device)
+        return self.begin(batch, heads)()
+
+    def begin(self, batch: Batch, heads: Collection[Output]) -> Callable[[], dict[str, np.ndarray]]:
+        """See `onespace.engines.begin`: on a CPU all is done when this returns, on a GPU nothing was waited for."""
+        lengths = None if batch.mask is None else batch.mask.sum(1).tolist()
         with torch.inference_mode():
-            out = self.module(ids, mask, pixels, heads=tuple(heads))
-        return {name: (t if t.dtype == torch.bool else t.float()).cpu().numpy() for name, t in out.items()}
+            ids, mask, pixels = self._transfer.send((batch.ids, batch.mask, batch.pixels))
+            count = extra = 0
+            if pixels is not None:
+                pixels, count = pixels.to(self.dtype), len(pixels)
+                extra = bucket(count) - count if self.compiler else 0
+            if extra:
+                ids, mask, pixels = (None if t is None else repeat_first(t, extra) for t in (ids, mask, pixels))
+                lengths = None if lengths is None else lengths + lengths[:1] * extra
+            out = self.module(ids, mask, pixels, heads=tuple(heads), lengths=lengths)
+            kept = {name: t[:count] if extra else t for name, t in out.items()}
+            return self._transfer.fetch({name: t if t.dtype == torch.bool else t.float() for name, t in kept.items()})
+
+
+def bucket(count: int) -> int:
+    """Items that a compiled batch is filled up to: the next power of two.
+
+    >>> [bucket(n) for n in (1, 2, 3, 16, 17)]
+    [1, 2, 4, 16, 32]
+    """
+    return 1 << (count - 1).bit_length()
+
+
+def repeat_first(tensor: Tensor, extra: int) -> Tensor:
+    """(N, ...) -> (N + extra, ...), filled up with the first row."""
+    return torch.cat([tensor, tensor[:1].expand(extra, *tensor.shape[1:])])
+
+
+def _image_tower(module: nn.Module) -> nn.Module:
+    tower = getattr(module, "image", None)
+    if not isinstance(tower, nn.Module):
+        raise ModelError("compile is for models that take pictures; this one has no image tower. Leave it out.")
+    return tower
 
 
 def limit_threads() -> None:

@@ -40,6 +40,7 @@ def load(
     heads_from: str | PathLike[str] | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    compile: bool = False,
 ) -> Encoder:
     """Loads a model.
 
@@ -51,6 +52,8 @@ def load(
         device: a torch device, such as ``cuda:1``; the first GPU, if any, by default.
         dtype: ``float32`` (default), ``float16``, ``bfloat16``, or, on a CPU, ``int8``; what each costs and gives is
             measured in docs/performance.md.
+        compile: compiles the image tower with ``torch.compile``, for long work on a GPU, where the first batch of each
+            size is slow. See "GPU" in docs/performance.md.
 
     Raises:
         ModelError: nothing is there, the layout is unknown, or the weights don't fit (`CheckpointError`).
@@ -58,14 +61,14 @@ def load(
     """
     place = locate(source, weights=weights, heads_from=heads_from)
     if place.has("text.onnx", "image.onnx"):
-        return _exported(place, device=device, dtype=dtype)
+        return _exported(place, device=device, dtype=dtype, compile=compile)
     if find_spec("torch") is None:
         raise MissingExtra(f"loading {place.name}", "torch", "torch")
     name, family = recognise(place)
     if place.heads_from is not None and name != "visualized_bge":
         raise ModelError(f"{place.name}: heads_from is for Visualized-BGE, this is {name}. Leave it out.")
     log.debug("%s is read as %s", place.name, name)
-    return build(family.plan(place), where=str(place.file), device=device, dtype=dtype)
+    return build(family.plan(place), where=str(place.file), device=device, dtype=dtype, compile=compile)
 
 
 def locate(
@@ -133,11 +136,11 @@ def recognise(source: Source) -> tuple[str, Family]:
     )
 
 
-def _exported(source: Source, *, device: str | None, dtype: str | None) -> Encoder:
+def _exported(source: Source, *, device: str | None, dtype: str | None, compile: bool) -> Encoder:
     from onespace.exported import open_exported
 
-    if device not in (None, "cpu") or dtype is not None:
+    if device not in (None, "cpu") or dtype is not None or compile:
         raise ModelError(
-            f"{source.name}: an exported model runs on the CPU as it was written. Leave out device, dtype."
+            f"{source.name}: an exported model runs on the CPU as it was written. Leave out device, dtype, compile."
         )
     return open_exported(source.folder)

@@ -114,17 +114,20 @@ def read_json(path: Path) -> Any:
         raise ModelError(f"{path}: can't be read as JSON ({error}). Get the file again.") from error
 
 
-def build(plan: Plan, *, where: str, device: str | None = None, dtype: str | None = None) -> Encoder:
+def build(
+    plan: Plan, *, where: str, device: str | None = None, dtype: str | None = None, compile: bool = False
+) -> Encoder:
     """Puts the tensors of a plan into its module, without a second copy, and wraps it all as an encoder."""
     from onespace.checkpoint import blank, load_into
     from onespace.encoder import Encoder
-    from onespace.engines.torch_engine import TorchEngine, reduces
+    from onespace.engines.torch_engine import COMPILER, TorchEngine, reduces
 
     kind = torch_dtype(dtype)
     stored = reduces(kind, device)
     module = blank(lambda: plan.module(plan.spec))
     load_into(module, plan.tensors, where=where, rename=plan.rename, ignore=plan.ignore, dtype=None if stored else kind)
-    return Encoder(plan.spec, plan.tokenizer, TorchEngine(module, device=device, dtype=kind))
+    engine = TorchEngine(module, device=device, dtype=kind, compiler=COMPILER if compile else None)
+    return Encoder(plan.spec, plan.tokenizer, engine)
 
 
 def torch_dtype(name: str | None) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Runs: TypeAlias = tuple[tuple[int, int], ...]
-"""Sequences laid end to end, as (how many, of which length) for each run of equal lengths: ((2, 9), (1, 5))."""
+if TYPE_CHECKING:
+    from onespace.towers.packing import Packing
 
 
 class Attention(nn.Module):
@@ -25,18 +24,18 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, mask: Tensor | Runs | None = None, *, causal: bool = False, context: Tensor | None = None
+        self, x: Tensor, mask: Tensor | Packing | None = None, *, causal: bool = False, context: Tensor | None = None
     ) -> Tensor:
         """x (N, T, D), mask (N, T) bool or None -> (N, T, D). False columns of the mask are never attended to.
 
-        With ``context`` (N, C, D), x asks and the context answers (cross-attention). With `Runs` for a mask, x is
-        packed, (tokens, D), and each sequence sees itself alone.
+        With ``context`` (N, C, D), x asks and the context answers (cross-attention). With a `Packing` for a mask, x
+        is packed, (tokens, D), and each sequence sees itself alone.
         """
         steps = x.shape[-2]
         x = ready(self.query, x)
         seen = x if context is None else ready(self.key, context)
-        if isinstance(mask, tuple):
-            return self.out(attend_runs(self.query(x), self.key(x), self.value(x), mask, heads=self.heads))
+        if mask is not None and not isinstance(mask, Tensor):
+            return self.out(mask.attend(self.query(x), self.key(x), self.value(x), heads=self.heads))
         q, k, v = (split_heads(f(y), self.heads) for f, y in ((self.query, x), (self.key, seen), (self.value, seen)))
         columns = None if mask is None else mask[:, None, None, :]  # (N, 1, 1, T)
         if causal and columns is not None:
@@ -63,27 +62,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return scores.softmax(-1) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-
-
-def runs(mask: Tensor) -> Runs:
-    """The runs of a batch, once its padding is left out.
-
-    >>> runs(torch.tensor([[True, True, True], [True, True, False], [True, True, False]]))
-    ((1, 3), (2, 2))
-    """
-    return tuple((len(list(same)), length) for length, same in groupby(mask.sum(1).tolist()) if length)
-
-
-def attend_runs(q: Tensor, k: Tensor, v: Tensor, runs: Runs, *, heads: int) -> Tensor:
-    """`attend` over packed sequences, (tokens, D) each and out; a run is one batch, cut out without a copy."""
-    out = torch.empty_like(q)
-    start = 0
-    for count, length in runs:
-        stop = start + count * length
-        a, b, c = (split_heads(t[start:stop].view(count, length, -1), heads) for t in (q, k, v))  # (n, h, T, d) each
-        out[start:stop] = merge_heads(F.scaled_dot_product_attention(a, b, c)).flatten(0, 1)
-        start = stop
-    return out  # (tokens, D)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -5,6 +5,8 @@ Both give one vector per item, read from one token: the end of the text, the cla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class ClipTextTower(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor, lengths: Sequence[int] | None = None) -> Tensor:  # noqa: ARG002
         """ids (N, L), mask (N, L) bool -> (N, D). Causality keeps the padding, which follows the end, out of it."""
         x = self.words(ids) + self.positions.weight[: ids.shape[1]]  # (N, L, D)
         for block in self.blocks:

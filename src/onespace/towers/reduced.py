@@ -1,12 +1,15 @@
 """Linear layers in bfloat16 or int8, for inference on a CPU; everything else of the module stays float32.
 
-Residuals, norms and softmax sums keep float32, so that only the products lose digits. Both kinds give bfloat16. Layers
-that share an input get it prepared once (see `onespace.towers.attention.ready`).
+Residuals, norms and softmax sums keep float32, so that only the products lose digits. Both kinds give bfloat16, int8
+only where the processor has it (`has_bfloat16`) and float32 elsewhere. Layers that share an input get it prepared once
+(see `onespace.towers.attention.ready`).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -14,6 +17,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onespace.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+
+def has_bfloat16() -> bool:
+    """Whether torch has kernels for bfloat16 on this processor; without them it is emulated, number by number."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@lru_cache(maxsize=1)
+def warn_of_emulation() -> None:
+    """Says once that bfloat16 is slow here."""
+    log.warning(
+        "This processor has no bfloat16 (AMX or AVX-512 would): torch emulates it, about 100 times slower than "
+        "float32. Use dtype='float32', or dtype='int8' for speed."
+    )
+
+
+def weight_steps() -> int:
+    """The largest whole number of a weight in int8: 127, or 63 without VNNI.
+
+    Without it two products at a time are summed in 16 bits, which 127 overflows and 2 * 255 * 63 doesn't.
+    """
+    return 127 if torch.cpu._is_vnni_supported() else 63
 
 
 class HalfLinear(nn.Module):
@@ -43,7 +70,8 @@ class Rows(NamedTuple):
 class Int8Linear(nn.Module):
     """int8 products, summed in int32: one scale for each row of the weights, and one for each token.
 
-    A token's scale is taken from that token alone, so its batch mates change nothing.
+    A token's scale is taken from that token alone, so its batch mates change nothing. Weights have eight bits, or seven
+    where the processor sums in 16 (`weight_steps`).
     """
 
     weight: Tensor
@@ -53,8 +81,9 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
+        self.result = torch.bfloat16 if has_bfloat16() else torch.float32
         weight = linear.weight.detach().float()  # (E, D)
-        scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / weight_steps()
         whole = (weight / scale[:, None]).round().to(torch.int8)
         self.register_buffer("weight", torch.ops.onednn.qlinear_prepack(whole, None), persistent=False)
         self.register_buffer("scale", scale)
@@ -64,13 +93,13 @@ class Int8Linear(nn.Module):
     def ready(self, x: Tensor) -> Rows:
         """The input as whole numbers, with a scale a row."""
         scale = x.abs().amax(-1, keepdim=True).float().clamp(min=torch.finfo(torch.float32).tiny) / 127  # (..., 1)
-        return Rows((x / scale).round_().to(torch.int8), scale.to(torch.bfloat16))
+        return Rows((x / scale).round_().to(torch.int8), scale.to(self.result))
 
     def forward(self, x: Tensor | Rows) -> Tensor:
         """(..., D) -> (..., E)."""
         rows = x if isinstance(x, Rows) else self.ready(x)
         y = torch.ops.onednn.qlinear_pointwise(
-            rows.values, 1.0, 0, self.weight, self.scale, self.zeros, None, 1.0, 0, torch.bfloat16, "none", [], ""
+            rows.values, 1.0, 0, self.weight, self.scale, self.zeros, None, 1.0, 0, self.result, "none", [], ""
         )  # (..., E)
         return torch.addcmul(self.bias.to(y.dtype), y, rows.scale)
 
@@ -83,6 +112,8 @@ def reduce(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """
     if dtype == torch.int8 and not hasattr(torch.ops.onednn, "qlinear_pointwise"):
         raise ModelError(f"torch {torch.__version__} has no int8 products for this CPU. Use dtype='bfloat16'.")
+    if dtype == torch.bfloat16 and not has_bfloat16():
+        warn_of_emulation()
     make: Callable[[nn.Linear], nn.Module] = Int8Linear if dtype == torch.int8 else HalfLinear
     tables: set[nn.Module] = set()
     for parent in list(module.modules()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ class SiglipTextTower(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor, lengths: Sequence[int] | None = None) -> Tensor:  # noqa: ARG002
         """ids (N, L), mask (N, L) bool -> (N, D), the state of the last position, whatever stands there."""
         x = self.words(self.padded(ids, mask)) + self.positions.weight  # (N, max_positions, D)
         for block in self.blocks:

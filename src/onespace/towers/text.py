@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from onespace.spec import TextSpec
-from onespace.towers.attention import Attention, Runs, activation, runs
+from onespace.towers.attention import Attention, activation
+from onespace.towers.packing import Packing, way_for
 
 
 class TextEmbedding(nn.Module):
@@ -47,7 +50,7 @@ class Block(nn.Module):
         self.down = nn.Linear(spec.hidden, spec.width)
         self.norm = nn.LayerNorm(spec.width, eps=spec.eps)
 
-    def forward(self, x: Tensor, mask: Tensor | Runs | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | Packing | None) -> Tensor:
         """(N, T, D) -> (N, T, D), or packed (tokens, D) -> (tokens, D)."""
         x = self.attention_norm(x + self.attention(x, mask))
         return self.norm(x + self.down(self.activation(self.up(x))))
@@ -61,24 +64,30 @@ class TextTower(nn.Module):
         self.embed = TextEmbedding(spec)
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
 
-    def encode(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def encode(self, x: Tensor, mask: Tensor | None, lengths: Sequence[int] | None = None) -> Tensor:
         """Embedded tokens (N, T, D), mask (N, T) bool -> hidden states (N, T, D).
 
-        At inference on a CPU the padding is left out of all the work; its rows come back as zeros.
+        At inference on a CPU or a CUDA device the padding is left out of all the work, and its rows come back as zeros.
+        ``lengths`` are the tokens of each row; where they aren't given they are read from the mask, for which a GPU is
+        waited for.
         """
-        if mask is None or x.device.type != "cpu" or not torch.is_inference_mode_enabled():
-            for block in self.blocks:
-                x = block(x, mask)
-            return x
-        packed, where = x[mask], runs(mask)  # (tokens, D)
-        for block in self.blocks:
-            packed = block(packed, where)
-        return torch.zeros_like(x).masked_scatter_(mask[:, :, None], packed)
+        way = None if mask is None else way_for(x, x.shape[2] // self.embed.spec.heads)
+        if mask is None or way is None:
+            return self._through(x, mask)
+        packing = Packing.of(mask, mask.sum(1).tolist() if lengths is None else lengths, way)
+        if packing.full:
+            return self._through(x, None)
+        return packing.pad(self._through(packing.pack(x), packing))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """A text alone: ids (N, L), mask (N, L) bool -> (N, L, D).
+    def _through(self, x: Tensor, mask: Tensor | Packing | None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+    def forward(self, ids: Tensor, mask: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
+        """A text alone: ids (N, L), mask (N, L) bool, lengths as for `encode` -> (N, L, D).
 
         As in the reference, a ``<pad>`` that the text itself spells is seen, and yet takes no place.
         """
         positions = self.embed.own_positions(mask & (ids != self.embed.spec.pad))
-        return self.encode(self.embed(ids, positions), mask)
+        return self.encode(self.embed(ids, positions), mask, lengths)
