@@ -1,7 +1,7 @@
 # demo   the main job on the shipped model: base install only, no torch, offline after the install
 # test   everything that CI runs
 # check  what must be green before a commit
-# bench  speed against peers, in the same run
+# bench  speed against peers, in the same run; the full profile: make bench BENCH="--full --write docs/performance.md"
 # test-integrations  the adapters against all the libraries that they plug into (400 MB more)
 # test-cluster  the store's tests against a cluster: make test-cluster URL=qdrant://host:6334
 # evaluate-mini  the model card, from a clean state; with a text model to compare with: make evaluate-mini TEACHER=folder
@@ -26,7 +26,7 @@ check: $(STAMP)-test
 
 bench: $(STAMP)-test
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 test-integrations: $(STAMP)-test
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[integrations]'

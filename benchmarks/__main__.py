@@ -80,8 +80,6 @@ def measure(name: str, profile: str) -> bool:
         traceback.print_exc()
         return False
     if not rows:  # what was measured elsewhere stays
-        return True
-    if not rows:
         print("nothing to measure here")
         return True
     seconds = perf_counter() - start

@@ -1,6 +1,7 @@
 """MaxSim over ragged documents against the padded einsum that is usually written, in the same run on one thread.
 
-    python -m benchmarks.maxsim [DOCUMENTS]
+    python -m benchmarks.maxsim [DOCUMENTS]         the einsum alone
+    python -m benchmarks maxsim                     also pylate's and colpali-engine's scores, and faiss
 
 Both give the mean over 16 query tokens of the best product; lengths are log-normal, 55 tokens on average, 512 at most.
 The einsum goes through the documents in blocks of 500, padded to the longest of all and masked with -inf; it is timed
@@ -15,12 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.row import Row, interleave, pair
+from benchmarks.row import Kept, Row, interleave, left_out, pair
 from onespace.embeddings import Embeddings, Ragged
 from onespace.score import maxsim
 from onespace.search import rank
@@ -89,20 +91,86 @@ def measure(documents: int, *, longest: int = 512, times: int = 3) -> Result:
 
 def rows(quick: bool) -> list[Row]:
     """For ``python -m benchmarks``: late interaction, and exact dense search of several queries at once."""
-    count = 2000 if quick else 10_000
+    return [*late(2000 if quick else 10_000), *dense(20_000 if quick else 100_000)]
+
+
+def late(count: int) -> list[Row]:
+    """MaxSim against the einsum, and against the scores of the libraries that are installed."""
     asked, found = ragged(np.array([TOKENS]), 2), ragged(drawn(count, 512), 1)
-    ours, peer = interleave([lambda: maxsim(asked, found), lambda: padded(asked[0], found, optimize=True)], times=5)
-    out = [pair(f"MaxSim, {count} documents: padded einsum", ours, peer, note="exact; BLAS")]
+    name = f"MaxSim, {count} documents"
+    ours, einsum = Kept(lambda: maxsim(asked, found)[0]), Kept(lambda: padded(asked[0], found, optimize=True))
+    runs, missing = {"padded einsum": einsum}, []
+    for library, make in (("pylate", pylate), ("colpali-engine", colpali)):
+        try:
+            runs[library] = Kept(make(asked, found))
+        except ImportError as error:
+            missing.append(left_out(f"{name}: {library}", f"it can't be imported: {error}"))
+    taken, *others = interleave([ours, *runs.values()], times=5)
+    out = []
+    for (peer, run), seconds in zip(runs.items(), others, strict=True):
+        note = f"{NOTES[peer]}; largest difference {np.abs(ours.given - run.given).max():.0e}"
+        out.append(pair(f"{name}: {peer}", taken, seconds, note=note))
+    return [*out, *missing]
+
+
+NOTES = {
+    "padded einsum": f"BLAS; blocks of {BLOCK}",
+    "pylate": f"colbert_scores; blocks of {BLOCK}, padded beforehand",
+    "colpali-engine": "score_multi_vector, which pads",
+}
+
+
+def pylate(asked: Ragged, found: Ragged) -> Callable[[], np.ndarray]:
+    """pylate's scores, given padded blocks with their masks; a mean over the query's tokens, as ours."""
+    import torch
+    from pylate.scores import colbert_scores
+    from torch.nn.utils.rnn import pad_sequence
+
+    query = torch.from_numpy(np.ascontiguousarray(asked[0]))[None]
+    blocks = []
+    for start in range(0, len(found), BLOCK):
+        some = [torch.from_numpy(np.array(found[i])) for i in range(start, min(start + BLOCK, len(found)))]
+        lengths = torch.tensor([len(one) for one in some])
+        tokens = pad_sequence(some, batch_first=True)  # (B, T, d)
+        blocks.append((tokens, torch.arange(tokens.shape[1]) < lengths[:, None]))
+
+    def run() -> np.ndarray:
+        scores = [colbert_scores(query, tokens, documents_mask=mask)[0] for tokens, mask in blocks]
+        return np.asarray(torch.cat(scores)) / TOKENS
+
+    return run
+
+
+def colpali(asked: Ragged, found: Ragged) -> Callable[[], np.ndarray]:
+    """colpali-engine's scores, given lists; a mean over the query's tokens, as ours."""
+    import torch
+    import transformers
+
+    from benchmarks.transforms import stand_in
+
+    _ = transformers.AutoModel  # looks for the real torchvision, before there is a stand-in
+    with stand_in():
+        from colpali_engine.utils.processing_utils import BaseVisualRetrieverProcessor
+
+    query = [torch.from_numpy(np.array(asked[0]))]
+    documents = [torch.from_numpy(np.array(found[i])) for i in range(len(found))]
+    score = BaseVisualRetrieverProcessor.score_multi_vector
+    return lambda: np.asarray(score(query, documents, device="cpu")[0]) / TOKENS
+
+
+def dense(count: int) -> list[Row]:
+    """Exact search of 64 queries at once against faiss's flat index."""
+    name = f"dense, {count} documents, 64 queries at once: faiss flat"
     try:
         import faiss
-    except ImportError:
-        return out
-    queries, documents = unit(64, seed=3), unit(10 * count, seed=4)
+    except ImportError as error:
+        return [left_out(name, f"faiss can't be imported: {error}")]
+    queries, documents = unit(64, seed=3), unit(count, seed=4)
     asked_rows, found_rows = np.asarray(queries.dense), np.asarray(documents.dense)
     index = faiss.IndexFlatIP(WIDTH)
     index.add(found_rows)
     ours, peer = interleave([lambda: rank(queries, documents), lambda: index.search(asked_rows, 10)], times=5)
-    return [*out, pair(f"dense, {10 * count} documents, 64 queries at once: faiss flat", ours, peer, note="exact")]
+    return [pair(name, ours, peer, note="exact")]
 
 
 def unit(rows: int, *, seed: int) -> Embeddings:

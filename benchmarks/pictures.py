@@ -2,8 +2,11 @@
 
     VISUAL_BGE=FlagEmbedding/research/visual_bge python -m benchmarks pictures [--full]
 
-VISUAL_BGE names the folder in which the reference's package ``visual_bge`` lies (its own requirements must be
-installed). Without it, the peer is our own model given one item at a time, and the rows say so.
+VISUAL_BGE names the folder in which the reference's package ``visual_bge`` lies; it needs timm, einops and ftfy, and
+torchvision, for whose transforms `benchmarks.transforms` stands in where it is missing. Without the reference the peer
+is our own model given one item at a time, and the rows say so.
+
+The items are shared out: each round takes other ones, every library in turn, so that all are read once by each.
 """
 
 from __future__ import annotations
@@ -12,12 +15,16 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 import onespace
-from benchmarks.row import Row, cosines, interleave, pair
+from benchmarks import transforms
+from benchmarks.machine import EMULATED, KINDS, kinds
+from benchmarks.row import Row, cosines, interleave, left_out, pair, share_out
 from benchmarks.workload import BGE_M3, FOLDER, lengths, picture, pictures, text_model, texts
 from onespace.encoder import Encoder
 from onespace.prepare.images import open_image
@@ -25,7 +32,20 @@ from onespace.prepare.pixels import to_pixels
 from onespace.spec import HeadSpec, ImageSpec, PixelSpec, Spec, TextSpec
 from onespace.types import Item, Pair
 
-KINDS = ("float32", "bfloat16", "int8")
+EVA = "EVA02-CLIP-L-14"
+COMPARED = 4
+"""Items whose vectors are compared."""
+
+Run = Callable[[Sequence[Item]], np.ndarray]
+
+
+class Peer(NamedTuple):
+    """What ours is measured against, and the models to measure."""
+
+    name: str
+    run: Run
+    ours: dict[str, Encoder]
+    note: str = ""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -34,31 +54,37 @@ def rows(quick: bool) -> list[Row]:
 
 def m3(quick: bool) -> list[Row]:
     """Pictures, and pairs with short texts."""
-    layers, count = (1, 8) if quick else (24, 40)
+    layers, count, pairs, rounds = (1, 6, 4, 2) if quick else (2, 200, 60, 5)
     reference = os.environ.get("VISUAL_BGE")
-    if reference:
-        peer, weights = visual_bge(Path(reference), layers)
-        models = [
-            onespace.load(text_model(BGE_M3, layers=layers), weights=weights, device="cpu", dtype=k) for k in KINDS
-        ]
-        who = "the reference, one at a time"
-    else:
-        models = [random_model(layers, kind) for kind in KINDS]
-        who, peer = "ours, one at a time", lambda items: np.concatenate([models[0].encode(i).dense for i in items])
+    peer = against_reference(Path(reference), layers) if reference else against_ours(layers)
     seen = pictures(count)
-    described = texts(lengths(count, longest=60))
+    described = texts(lengths(pairs, longest=60))
+    both: list[Item] = [Pair(t, p) for t, p in zip(described, seen, strict=False)]
+    return [
+        *compared(peer, "pictures", list(seen), rounds, f"{layers} layers"),
+        *compared(peer, "pairs", both, rounds, f"{layers} layers"),
+    ]
+
+
+def compared(peer: Peer, kind: str, items: list[Item], rounds: int, note: str) -> list[Row]:
+    """A row for each kind of numbers."""
+    runs: list[Callable[[Sequence[Item]], object]] = [
+        partial(model.encode, on_loss="ignore") for model in peer.ours.values()
+    ]
+    for run in [*runs, peer.run]:
+        run(items[:1])
+    works = [items[k::rounds] for k in range(rounds)]
+    *ours, theirs = share_out([*runs, peer.run], works)
+    seconds = dict(zip(peer.ours, ours, strict=True))
+    wanted = peer.run(items[:COMPARED])
     out = []
-    for kind, items in (
-        ("pictures", list(seen)),
-        ("pairs", [Pair(t, p) for t, p in zip(described, seen, strict=True)]),
-    ):
-        runs = [lambda model=m, items=items: model.encode(items, on_loss="ignore") for m in models]
-        *ours, theirs = interleave([*runs, lambda items=items: peer(items)], times=3, warm=quick)  # type: ignore[misc]
-        wanted = peer(items[:8])
-        for name, model, taken in zip(KINDS, models, ours, strict=True):
-            cosine = cosines(model.encode(items[:8], on_loss="ignore"), wanted).min()
-            note = f"cosine {cosine:.6f}; {layers} layers"
-            out.append(pair(f"Visualized-M3 {name}, {count} {kind}: {who}", taken, theirs, note=note))
+    for name in KINDS:
+        told = f"Visualized-M3 {name}, {len(items)} {kind}: {peer.name}"
+        if name not in seconds:
+            out.append(left_out(told, EMULATED))
+            continue
+        cosine = cosines(peer.ours[name].encode(items[:COMPARED], on_loss="ignore"), wanted).min()
+        out.append(pair(told, seconds[name], theirs, note=f"cosine {cosine:.6f}; {note}{peer.note}"))
     return out
 
 
@@ -77,6 +103,16 @@ def drafts(quick: bool) -> list[Row]:
     whole, draft = (m.encode(large, on_loss="ignore") for m in (model, model.with_draft()))
     note = f"opt-in (with_draft); cosine {cosines(draft, whole).min():.5f} with the shipped model"
     return [pair("JPEG of 12 megapixels to 224 x 224, draft: decoded whole", ours, theirs, note=note)]
+
+
+def against_ours(layers: int) -> Peer:
+    """Our own model, one item at a time."""
+    models = {kind: random_model(layers, kind) for kind in kinds()}
+
+    def one_by_one(items: Sequence[Item]) -> np.ndarray:
+        return np.concatenate([models["float32"].encode(item, on_loss="ignore").dense for item in items])
+
+    return Peer("ours, one at a time", one_by_one, models)
 
 
 def random_model(layers: int, kind: str) -> Encoder:
@@ -115,21 +151,20 @@ def random_model(layers: int, kind: str) -> Encoder:
     return Encoder(spec, Tokenizer.from_folder(text_model(BGE_M3, layers=layers)), engine)
 
 
-def visual_bge(folder: Path, layers: int) -> tuple[Callable[[Sequence[Item]], np.ndarray], Path]:
-    """The reference with random weights, and the file of these weights."""
+def against_reference(folder: Path, layers: int) -> Peer:
+    """The reference with random weights, and ours with the same."""
     import torch
 
-    sys.path.insert(0, str(folder))
-    from visual_bge.eva_clip import factory
-    from visual_bge.modeling import Visualized_BGE
+    Visualized_BGE, configurations = import_reference(folder)
 
-    class Reference(Visualized_BGE):  # type: ignore[misc]
+    class Reference(Visualized_BGE):  # type: ignore[misc, valid-type]
         def load_model(self, _: object) -> None:
             """Keeps its random weights."""
 
-    factory._MODEL_CONFIGS["EVA02-CLIP-L-14"]["vision_cfg"]["layers"] = layers
+    configurations[EVA]["vision_cfg"]["layers"] = layers
     torch.manual_seed(0)
-    model = Reference(str(text_model(BGE_M3, layers=layers)), model_weight="random").eval()
+    texts_from = text_model(BGE_M3, layers=layers)
+    model = Reference(str(texts_from), model_weight="random").eval()
     weights = FOLDER / f"Visualized_m3-{layers}.pth"
     torch.save(model.state_dict(), weights)
 
@@ -142,4 +177,18 @@ def visual_bge(folder: Path, layers: int) -> tuple[Callable[[Sequence[Item]], np
                 vectors.append(model.encode(image=io.BytesIO(image), text=text))
         return np.asarray(torch.cat(vectors))
 
-    return encode, weights
+    ours = {kind: onespace.load(texts_from, weights=weights, device="cpu", dtype=kind) for kind in kinds()}
+    note = "" if transforms.installed() else "; a stand-in for torchvision makes the reference's pixels"
+    return Peer("the reference, one at a time", encode, ours, note)
+
+
+def import_reference(folder: Path) -> tuple[type, dict[str, dict[str, dict[str, object]]]]:
+    """The reference's class, and its table of image towers."""
+    import transformers
+
+    _ = transformers.AutoModel  # looks for the real torchvision, before there is a stand-in
+    sys.path.insert(0, str(folder))
+    with transforms.stand_in():
+        from visual_bge.eva_clip import factory
+        from visual_bge.modeling import Visualized_BGE
+    return Visualized_BGE, factory._MODEL_CONFIGS

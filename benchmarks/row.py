@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from onespace.embeddings import Embeddings
 
+Work = TypeVar("Work")
+Given = TypeVar("Given")
 RESULTS = Path(__file__).parent / "results"
 """Where rows are kept as JSON."""
 
@@ -34,6 +37,11 @@ class Row:
     unit: str = "s"
     note: str = ""
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is a number; `left_out` has none."""
+        return self.ours == self.ours
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, where NaN is None."""
         return {k: None if isinstance(v, float) and v != v else v for k, v in asdict(self).items()}
@@ -43,6 +51,28 @@ class Row:
         """The inverse of `to_dict`."""
         known: dict[str, Any] = {k: float("nan") if v is None else v for k, v in values.items()}
         return cls(**known)
+
+
+def left_out(name: str, why: str) -> Row:
+    """A row that could not be measured here, and why."""
+    return Row(name, float("nan"), unit="", note=f"left out: {why}")
+
+
+class Kept(Generic[Given]):
+    """A run that keeps what it gave last, so that what was timed is also what is compared."""
+
+    def __init__(self, run: Callable[[], Given]) -> None:
+        self.run = run
+        self.last: Given | None = None
+
+    def __call__(self) -> None:
+        self.last = self.run()
+
+    @property
+    def given(self) -> Given:
+        """What the last run gave."""
+        assert self.last is not None
+        return self.last
 
 
 def compare(
@@ -68,6 +98,12 @@ def interleave(runs: Sequence[Callable[[], object]], *, times: int = 3, warm: bo
             if k >= warm:
                 taken.append(perf_counter() - start)
     return seconds
+
+
+def share_out(runs: Sequence[Callable[[Work], object]], works: Sequence[Work]) -> list[list[float]]:
+    """Seconds of every run on every work, all runs on one work before the next: each work is done once by each."""
+    rounds = [interleave([partial(run, work) for run in runs], times=1, warm=False) for work in works]
+    return [[taken[k][0] for taken in rounds] for k in range(len(runs))]
 
 
 def cosines(ours: Embeddings, wanted: np.ndarray | Embeddings) -> np.ndarray:

@@ -30,6 +30,12 @@ class Size:
     positions: int
 
     @property
+    def token_bytes(self) -> float:
+        """Of float32 numbers that a padded token needs at once, at the widest place: the MLP's (4 D, before and after
+        its activation) beside half a dozen rows of D; an estimate."""
+        return 4.0 * (2 * 4 + 6) * self.width
+
+    @property
     def flops(self) -> float:
         """Of the matrix products with weights, for each token (a multiply-add counts as two)."""
         return 2.0 * 12 * self.width**2 * self.layers
@@ -90,6 +96,15 @@ def lengths(count: int, *, seed: int = 0, longest: int = 512) -> np.ndarray:
     return np.asarray(drawn.astype(int).clip(5, longest))
 
 
+def mixed(count: int, *, long: int = 2000, seed: int = 0) -> np.ndarray:
+    """As `lengths`, but two in a hundred (at least one) have about ``long`` tokens, up to a tenth more or less."""
+    random = np.random.default_rng(seed + 1)
+    out = lengths(count, seed=seed)
+    places = random.choice(count, max(1, count // 50), replace=False)
+    out[places] = random.integers(int(0.9 * long), int(1.1 * long), len(places))
+    return out
+
+
 def texts(wanted: np.ndarray, *, seed: int = 0) -> list[str]:
     """Texts of so many tokens each, special ones included: whole words of the vocabulary, a token each."""
     vocabulary = json.loads((ASSETS / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
@@ -100,11 +115,15 @@ def texts(wanted: np.ndarray, *, seed: int = 0) -> list[str]:
 
 
 def pictures(count: int, *, seed: int = 0) -> list[bytes]:
-    """Encoded pictures of mixed sizes (0.1 to 12 megapixels) and formats, as blurred noise."""
+    """Encoded pictures of mixed sizes (0.1 to 12 megapixels) and formats, as blurred noise.
+
+    They are twelve, one of each size and format, over and over: nothing that reads them keeps anything of a picture.
+    """
     random = np.random.default_rng(seed)
     sizes = [(320, 240), (800, 600), (1024, 768), (1600, 1200), (3000, 2000), (4000, 3000)]
     formats = ["JPEG", "PNG", "WEBP", "JPEG"]
-    return [picture(sizes[i % len(sizes)], formats[i % len(formats)], random) for i in range(count)]
+    made = [picture(sizes[i % len(sizes)], formats[i % len(formats)], random) for i in range(min(count, 12))]
+    return [made[i % len(made)] for i in range(count)]
 
 
 def picture(size: tuple[int, int], kind: str, random: np.random.Generator) -> bytes:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from onespace.fuse import fuse
 from onespace.heads import dense
 from onespace.model import FusedModel
+from onespace.towers.reduced import has_bfloat16
 from onespace.train.learner import sparse_rows
 from recipes.mini.bank import REFRESHED, Bank
 from recipes.mini.batches import Curriculum, Draw, Texts, draw, tokenise
@@ -23,11 +24,6 @@ from recipes.mini.data import Corpus
 
 SHORTER = (64, 128)
 """Widths to which the dense vector can be cut (Kusupati et al. 2022, Matryoshka)."""
-
-
-def products() -> torch.dtype:
-    """bfloat16 on a processor that multiplies it faster than float32 (AMX, AVX512-BF16), else float32."""
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 class Learner(nn.Module):
@@ -82,7 +78,8 @@ def objective(
     plan: Curriculum,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
     """Step -> loss and report, for `onespace.train.loop.Trainer`: float32 weights, bfloat16 products where it pays."""
-    empty, kind = tokenise(tokenizer, [""]), products()
+    empty = tokenise(tokenizer, [""])
+    kind = torch.bfloat16 if has_bfloat16() else torch.float32
     ahead: dict[int, Future[Draw]] = {}
     worker = ThreadPoolExecutor(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.row import Row, compare, interleave, pair
+from benchmarks.row import Kept, Row, compare, interleave, left_out, pair, share_out
 from benchmarks.table import Target, fill, table, targets
 
 
@@ -19,6 +19,29 @@ def test_a_ratio_is_the_median_of_neighbours() -> None:
     row = pair("x", [1.0, 2.0, 4.0], [3.0, 8.0, 8.0])
     assert (row.ratio, row.low, row.high) == (3.0, 2.0, 4.0)
     assert (row.ours, row.peer) == (2.0, 8.0)
+
+
+def test_works_are_shared_out_and_each_is_done_once_by_all() -> None:
+    done: list[str] = []
+    runs = [lambda work: done.append(f"a{work}"), lambda work: done.append(f"b{work}")]
+    seconds = share_out(runs, [1, 2, 3])
+    assert done == ["a1", "b1", "a2", "b2", "a3", "b3"]
+    assert [len(some) for some in seconds] == [3, 3]
+
+
+def test_a_run_keeps_what_it_gave_last() -> None:
+    given = iter("ab")
+    run = Kept(lambda: next(given))
+    interleave([run], times=1)
+    assert run.given == "b"
+
+
+def test_a_row_that_is_left_out_says_why() -> None:
+    row = left_out("m3 text: peer", "no peer")
+    assert not Row.from_dict(row.to_dict()).measured
+    assert table([row]).splitlines()[-1] == "| m3 text: peer |  |  |  |  |  | left out: no peer |"
+    assert Target("fast", "m3", "peer", 2.0).line([row]) == "| fast | >= 2 | not measured | | left out: no peer |"
+    assert Target("fast", "m3", "peer", 2.0, absent="no GPU").line([]) == "| fast | >= 2 | not measured | | no GPU |"
 
 
 def test_a_comparison_times_both() -> None:
