@@ -404,7 +404,8 @@ def test_a_device_says_how_many_pictures_it_takes() -> None:
 
 
 def test_the_next_window_is_read_by_a_thread_while_a_device_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "WINDOW", 2)
+    monkeypatch.setattr(encoder, "WINDOW", 1)
+    monkeypatch.setattr(encoder, "WIDER", 2)
     readers: list[int] = []
     read = Tokenizer.encode_batch
 

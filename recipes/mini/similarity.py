@@ -163,9 +163,11 @@ class Draw:
         """Any one thing."""
         return int(self.rng.integers(len(self.things)))
 
-    def neighbour(self, place: int) -> int:
-        """One of the three things that share most keywords with it."""
-        return int(self.rng.choice(np.argsort(-self.near[place], kind="stable")[:3]))
+    def neighbours(self) -> tuple[int, int]:
+        """A thing and one of the three, or fewer, that share most keywords with it; a thing alone is passed over."""
+        place = int(self.rng.choice(np.flatnonzero((self.near > 0).any(1))))
+        first = np.argsort(-self.near[place], kind="stable")[:3]
+        return place, int(self.rng.choice(first[self.near[place, first] > 0]))
 
     def stranger(self, place: int) -> int:
         """A thing that shares no keyword with it."""
@@ -189,8 +191,7 @@ def _by_keyword(draw: Draw) -> tuple[str, str]:
 
 
 def _neighbours(draw: Draw) -> tuple[str, str]:
-    place = draw.place()
-    told, other = draw.things[place].told, draw.things[draw.neighbour(place)].told
+    told, other = (draw.things[place].told for place in draw.neighbours())
     return draw.wording(ONE).format(told), draw.wording(ONE).format(other)
 
 

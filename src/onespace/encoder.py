@@ -44,6 +44,8 @@ from onespace.types import (
 
 WINDOW = 1024
 """Items that are prepared and ordered by length together."""
+WIDER = 16
+"""Times as many for an engine that takes batches ahead, and would wait between windows."""
 DECODERS = 4
 """Most threads that decode pictures, one batch ahead of a model that needs the cores too; never more than those."""
 DRAFT = 2
@@ -102,7 +104,7 @@ class Encoder:
         call = self._call(heads, role, batch_size, on_loss)
         given = several(items)
         with Progress(len(given) if isinstance(given, Sized) else None, shown=progress) as bar:
-            parts = list(self._stream(given, call, WINDOW, bar, early=True))
+            parts = list(self._stream(given, call, WINDOW * (WIDER if self._depth else 1), bar, early=True))
         nothing = replace(self._blank((), call.heads), parts=Parts.whole(0) if call.splits else None)
         return Embeddings.concatenate(parts or [nothing])
 
@@ -192,7 +194,7 @@ class Encoder:
         """The same model with another way to make pictures square: ``crop``, ``pad``, ``squash`` or ``tile``.
 
         ``"tile"`` keeps the model's own fit for an overview, and adds cells to every picture that the model would crop
-        or scale down, as ``tiling`` says.
+        or that is larger than the model's square, as ``tiling`` says.
         """
         if fit not in get_args(Fit):
             raise InputError(f"fit={fit!r} isn't known. Choose one of {', '.join(get_args(Fit))}.")

@@ -62,7 +62,8 @@ def shapes() -> Iterator[list[tuple[int, ...]]]:
     torch._dynamo.reset()
 
 
-def compiled(encoder: Encoder, compiler: str, dtype: torch.dtype = torch.float32) -> Encoder:
+def again(encoder: Encoder, *, compiler: str | None = None, dtype: torch.dtype = torch.float32) -> Encoder:
+    """The same model in an engine of its own."""
     module = deepcopy(encoder.engine.module)  # type: ignore[attr-defined]
     return Encoder(encoder.spec, encoder.tokenizer, TorchEngine(module, device="cpu", dtype=dtype, compiler=compiler))
 
@@ -70,7 +71,7 @@ def compiled(encoder: Encoder, compiler: str, dtype: torch.dtype = torch.float32
 def test_a_compiled_tower_gives_the_same_whatever_fills_its_batches(
     shapes: list[tuple[int, ...]], tiny_encoder: Encoder, pictures: list[PILImage.Image]
 ) -> None:
-    model = compiled(tiny_encoder, "watching")
+    model = again(tiny_encoder, compiler="watching")
     for count in (1, 3):
         items: list[Item] = [*TEXTS[:count], *pictures[:count], *[Pair(TEXTS[k], pictures[k]) for k in range(count)]]
         wanted, got = tiny_encoder.encode(items), model.encode(items)
@@ -83,7 +84,7 @@ def test_a_compiled_tower_gives_the_same_whatever_fills_its_batches(
 
 def test_a_dual_encoder_can_be_compiled(pictures: list[PILImage.Image]) -> None:
     exact = siglip.tiny()
-    got = compiled(exact, "aot_eager").encode([*pictures[:3], "a boat"], on_loss="ignore").dense
+    got = again(exact, compiler="aot_eager").encode([*pictures[:3], "a boat"], on_loss="ignore").dense
     wanted = exact.encode([*pictures[:3], "a boat"], on_loss="ignore").dense
     assert np.allclose(got, wanted, atol=1e-5)  # type: ignore[arg-type]
 
@@ -91,9 +92,9 @@ def test_a_dual_encoder_can_be_compiled(pictures: list[PILImage.Image]) -> None:
 def test_a_compiled_model_is_saved_as_any_other(
     tmp_path: Path, tiny_encoder: Encoder, pictures: list[PILImage.Image]
 ) -> None:
-    model = compiled(tiny_encoder, "eager")
-    again = load(mini.save(model, tmp_path), device="cpu")
-    assert np.allclose(again.encode(pictures).dense, model.encode(pictures).dense, atol=1e-5)  # type: ignore[arg-type]
+    model = again(tiny_encoder, compiler="eager")
+    loaded = load(mini.save(model, tmp_path), device="cpu")
+    assert np.allclose(loaded.encode(pictures).dense, model.encode(pictures).dense, atol=1e-5)  # type: ignore[arg-type]
 
 
 def test_only_models_that_take_pictures_are_compiled() -> None:
@@ -109,6 +110,22 @@ def test_a_batch_that_was_begun_gives_what_a_run_gives(tiny_encoder: Encoder) ->
     first, second = engine.begin(one, ("dense",)), engine.begin(two, ("dense",))
     assert np.array_equal(second()["dense"], engine.run(two, ("dense",))["dense"])
     assert np.array_equal(first()["dense"], engine.run(one, ("dense",))["dense"])
+
+
+def test_a_model_in_float16_sees_what_it_sees_in_float32(tiny_encoder: Encoder, pictures: list[PILImage.Image]) -> None:
+    half = again(tiny_encoder, dtype=torch.float16)
+    items: list[Item] = [*TEXTS, *pictures, Pair(TEXTS[1], pictures[0])]
+    got, wanted = np.asarray(half.encode(items).dense), np.asarray(tiny_encoder.encode(items).dense)
+    assert (got * wanted).sum(1).min() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [(None, "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"), ("cpu", "cpu")]
+)
+def test_a_gpu_has_its_number(name: str | None, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert str(torch_engine.place(name)) == wanted
 
 
 def test_a_compiled_export_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast, get_args
 
@@ -160,8 +160,6 @@ def test_a_pack_knows_where_its_tokens_lie() -> None:
     assert pack.ends.tolist() == [0, 2, 5, 6]
     x = torch.arange(18.0).view(3, 3, 2)
     assert torch.equal(pack.pad(pack.pack(x)), x * mask[:, :, None])
-    assert not pack.full
-    assert Packing.of(mask[:, :1], [1, 1, 1], "runs").full
 
 
 def tokens(device: str, dtype: torch.dtype) -> Tensor:
@@ -191,17 +189,24 @@ def test_the_way_depends_on_the_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
     packing.has_kernel.cache_clear()
     with torch.inference_mode():
         assert way_for(tokens(device, dtype), width) == wanted
     packing.has_kernel.cache_clear()
 
 
-def test_a_torch_without_the_kernel_pads(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise ImportError
+def missing() -> None:
+    raise ImportError
 
-    monkeypatch.setattr(packing, "kernel", missing)
+
+@pytest.mark.parametrize(("kernel", "built"), [(missing, True), (lambda: None, False)], ids=["old", "built without"])
+def test_a_torch_without_the_kernel_pads(
+    kernel: Callable[[], None], built: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "kernel", kernel)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: built)
     packing.has_kernel.cache_clear()
     with torch.inference_mode():
         assert way_for(tokens("cuda", torch.bfloat16), 64) == "padded"

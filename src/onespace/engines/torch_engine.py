@@ -34,7 +34,8 @@ class TorchEngine:
     On a CPU, ``bfloat16`` and ``int8`` are those of `onespace.towers.reduced`, which changes the module in place.
 
     With a ``compiler``, a backend of ``torch.compile``, the image tower is compiled: its shapes repeat, while those of
-    packed texts hardly do. It is compiled once for each size of a batch, and sizes are few (`bucket`).
+    packed texts hardly do. It is compiled once for each number of pictures, and these are few (`bucket`); beyond eight
+    of them, which items with three pictures or more can bring, torch runs it as it is.
 
     Raises:
         ModelError: int8 on another device; a compiler for a model without an image tower.
@@ -118,8 +119,12 @@ def limit_threads() -> None:
 
 
 def place(device: str | None) -> torch.device:
-    """The device of that name; the first GPU, if any, by default."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The device of that name; the first GPU, if any, by default.
+
+    A GPU has its number, since ``cuda`` alone is another one in every thread that chose its own.
+    """
+    found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return torch.device("cuda", torch.cuda.current_device()) if str(found) == "cuda" else found
 
 
 def reduces(dtype: torch.dtype, device: str | None) -> bool:

@@ -53,11 +53,6 @@ class Packing:
         ends = F.pad(mask.sum(1).cumsum(0), (1, 0)).int()
         return cls(tuple(lengths), mask, order[: sum(lengths)], ends, way)
 
-    @property
-    def full(self) -> bool:
-        """Whether nothing is padding."""
-        return len(self.rows) == self.mask.numel()
-
     def pack(self, x: Tensor) -> Tensor:
         """(N, T, D) -> (tokens, D)."""
         return x.flatten(0, 1).index_select(0, self.rows)
@@ -121,7 +116,8 @@ def has_kernel(device: torch.device) -> bool:
         kernel()
     except ImportError:  # torch before 2.10
         return False
-    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= AMPERE
+    built = torch.version.hip is None and torch.backends.cuda.is_flash_attention_available()
+    return built and torch.cuda.get_device_capability(device) >= AMPERE
 
 
 def kernel() -> Callable[..., Any]:

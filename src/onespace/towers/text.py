@@ -74,9 +74,10 @@ class TextTower(nn.Module):
         way = None if mask is None else way_for(x, x.shape[2] // self.embed.spec.heads)
         if mask is None or way is None:
             return self._through(x, mask)
-        packing = Packing.of(mask, mask.sum(1).tolist() if lengths is None else lengths, way)
-        if packing.full:
+        lengths = mask.sum(1).tolist() if lengths is None else lengths
+        if sum(lengths) == mask.numel():  # nothing is padding
             return self._through(x, None)
+        packing = Packing.of(mask, lengths, way)
         return packing.pad(self._through(packing.pack(x), packing))
 
     def _through(self, x: Tensor, mask: Tensor | Packing | None) -> Tensor:

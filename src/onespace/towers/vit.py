@@ -60,7 +60,10 @@ class VisionTower(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation that computes in float32 whatever the weights are (Ioffe and Szegedy 2015)."""
+    """Batch normalisation that computes in float32 whatever the weights are (Ioffe and Szegedy 2015).
+
+    In training the weights are float32: a running mean in another type would be updated in a copy.
+    """
 
     running_mean: Tensor
     running_var: Tensor
@@ -74,8 +77,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        weight, bias = self.weight.float(), self.bias.float()
-        return F.batch_norm(x, self.running_mean, self.running_var, weight, bias, self.training, 0.1, 1e-5)
+        mean, var, weight, bias = (t.float() for t in (self.running_mean, self.running_var, self.weight, self.bias))
+        return F.batch_norm(x, mean, var, weight, bias, self.training, 0.1, 1e-5)
 
 
 def conv_stem(spec: ImageSpec) -> nn.Sequential:
