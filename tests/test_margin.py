@@ -18,6 +18,7 @@ from onespace.explain.explanation import leave_one_out
 from onespace.explain.view import heat
 from onespace.export import export_onnx
 from onespace.families.mini import save
+from onespace.prepare.pixels import to_pixels
 from onespace.spec import PixelSpec
 from onespace.types import Fit, Item, Pair
 
@@ -103,3 +104,15 @@ def test_cells_and_what_is_left_out_are_boxes_of_the_original(model: Encoder) ->
 @pytest.mark.parametrize("fit", ["crop", "squash"])
 def test_another_fit_fills_the_square(model: Encoder, tiny_encoder: Encoder, fit: Fit, items: list[Item]) -> None:
     same(model.with_fit(fit).encode(items), tiny_encoder.with_fit(fit).encode(items))
+
+
+@pytest.mark.parametrize(("border", "free"), [((20, 30, 90), (20, 30, 90)), (None, (255, 255, 255))])
+def test_what_is_free_takes_the_colour_of_a_plain_border(
+    border: tuple[int, int, int] | None, free: tuple[int, int, int]
+) -> None:
+    stripes = np.arange(40, dtype=np.uint8).repeat(40).reshape(40, 40, 1).repeat(3, 2) * 6
+    picture = PILImage.fromarray(stripes) if border is None else PILImage.new("RGB", (40, 40), border)
+    spec = PixelSpec(size=20, margin=0.1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    pixels, _ = to_pixels(picture, spec)
+    assert (255 * pixels[:, 0, 0]).round().tolist() == list(free)
+    assert (255 * pixels[:, -1, 10]).round().tolist() == list(free)

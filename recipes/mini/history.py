@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from onespace.errors import InputError
 from onespace.train.loop import read_log
@@ -60,7 +61,7 @@ def history(folder: Path, *, cores: int, on: str, note: str = "") -> tuple[Run, 
     ``folder`` holds what `recipes.mini.train` writes: ``log.jsonl``, and ``options.json``, whose ``start`` names the
     checkpoint (null for a run from random weights).
     """
-    options = json.loads((folder / "options.json").read_text("utf-8"))
+    options, start = _options(folder), started_from(folder)
     rows = read_log(folder)
     own = Run(
         steps=int(rows[-1]["step"]),
@@ -71,7 +72,18 @@ def history(folder: Path, *, cores: int, on: str, note: str = "") -> tuple[Run, 
         on=on,
         note=note,
     )
-    return (*(read_runs(Path(options["start"])) if options["start"] else ()), own)
+    return (*(read_runs(start) if start else ()), own)
+
+
+def started_from(folder: Path) -> Path | None:
+    """The checkpoint from which the run in ``folder`` goes on; None for one from random weights."""
+    start = _options(folder)["start"]
+    return Path(start) if start else None
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    options: dict[str, Any] = json.loads((folder / "options.json").read_text("utf-8"))
+    return options
 
 
 def energy(runs: tuple[Run, ...]) -> tuple[float, float]:

@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer as Vocabulary
 
-from onespace.checkpoint import write
+from onespace.checkpoint import read, write
 from onespace.encoder import Encoder
 from onespace.engines.torch_engine import TorchEngine
 from onespace.export import export_onnx
 from onespace.families.mini import save
 from onespace.model import FusedModel
 from onespace.prepare.tokens import Tokenizer
-from recipes.mini.history import history, write_runs
+from recipes.mini.history import history, started_from, write_runs
 from recipes.mini.train import BUILD, spec
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +29,21 @@ CHECKPOINT = ROOT / "models" / "onespace-mini"
 SHIPPED = ROOT / "src" / "onespace" / "assets" / "mini"
 
 
-def trained(run: Path) -> Encoder:
-    """The encoder of a run, its weights rounded to float16."""
+def trained(run: Path, *, before: float = 0.0) -> Encoder:
+    """The encoder of a run, its weights rounded to float16.
+
+    ``before`` is the share of the checkpoint from which the run started in a mean of both, weight by weight: the two
+    lie in one valley, and between them it is lower than at either (Wortsman et al. 2022, Model soups).
+    """
     vocabulary = Vocabulary.from_file(str(run / "tokenizer.json"))
     state = torch.load(run / "state.pt", weights_only=True)
+    weights = {k.removeprefix("model."): v.float() for k, v in state["module"].items() if k.startswith("model.")}
+    start = started_from(run)
+    if before and start:
+        old = read(start / "model.safetensors")
+        weights = {k: torch.lerp(v, old[k].float(), before) for k, v in weights.items()}
     model = FusedModel(spec(vocabulary.get_vocab_size()))
-    weights = {k.removeprefix("model."): v.half().float() for k, v in state["module"].items() if k.startswith("model.")}
-    model.load_state_dict(weights)
+    model.load_state_dict({k: v.half().float() for k, v in weights.items()})
     return Encoder(model.spec, Tokenizer.from_folder(run), TorchEngine(model, device="cpu"))
 
 
@@ -45,11 +53,14 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=BUILD / "run")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--shipped", type=Path, default=SHIPPED)
+    parser.add_argument(
+        "--before", type=float, default=0.0, help="share of the checkpoint that the run started from, in a mean of both"
+    )
     parser.add_argument("--cores", type=int, default=2, help="how many cores it was trained on, for the card")
     parser.add_argument("--on", default="a shared x86_64 server", help="whose cores they are, for the card")
     parser.add_argument("--note", default="", help="a sentence for the card: what changed since the run before it")
     arguments = parser.parse_args()
-    encoder = trained(arguments.run)
+    encoder = trained(arguments.run, before=arguments.before)
     # read before the folders are emptied: a run may have started from the checkpoint that it replaces
     runs = history(arguments.run, cores=arguments.cores, on=arguments.on, note=arguments.note)
     for folder in (arguments.checkpoint, arguments.shipped):

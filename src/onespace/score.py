@@ -25,7 +25,7 @@ Weights: TypeAlias = tuple[float, float, float]
 
 BLEND: Weights = (1.0, 0.3, 1.0)
 """The weights of ``blend`` that BGE-M3 was trained with."""
-BLENDS: dict[str, tuple[Weights, Weights]] = {"onespace-mini": ((1.0, 0.004, 0.025), (1.0, 0.0, 0.025))}
+BLENDS: dict[str, tuple[Weights, Weights]] = {"onespace-mini": ((1.0, 0.0015, 0.0125), (1.0, 0.0, 0.025))}
 """Those of other models, by name: for texts that ask, and for pictures and pairs that do.
 
 Those of onespace-mini were chosen on drawings that nothing else is measured on (`recipes/mini/blend.py`): its terms

@@ -88,7 +88,9 @@ class PixelSpec:
     fill: tuple[int, int, int] = (255, 255, 255)
     """Colour of the border that ``fit="pad"`` adds."""
     margin: float = 0.0
-    """Share of the square that ``fit="pad"`` leaves free on every side, from 0 to less than 0.5."""
+    """Share of the square that ``fit="pad"`` leaves free on every side, from 0 to less than 0.5.
+
+    With a margin, all that is free takes the colour of the picture's border, where most of that is of one colour."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.margin, (int, float)) and 0 <= self.margin < 0.5):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +17,7 @@ DOCUMENT = "\n".join(f"<!-- bench: {name} -->\nold\n<!-- end -->" for name in ("
 
 
 @pytest.fixture
-def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Three tables: one with a row, one with none, and one that fails."""
 
     def failing(_: bool) -> list[Row]:
@@ -29,7 +31,11 @@ def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(command, "NAMES", tuple(made))
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(command, "draw", lambda *_: None)
-    return tmp_path / "results"
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    log = logging.getLogger("onespace")
+    level = log.level  # the command wants silence; the tests after these don't
+    yield tmp_path / "results"
+    log.setLevel(level)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

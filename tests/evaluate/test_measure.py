@@ -125,7 +125,7 @@ def test_textual_similarity(tiny_encoder: Encoder) -> None:
     second = [*WORDS[:5], *WORDS[6:], WORDS[5]]
     gold = [5.0] * 5 + [0.0] * 5
     report = evaluate(tiny_encoder, Sts("sts", WORDS, second, gold, languages=["en"] * 6 + ["zh"] * 4))
-    assert only(report, "dense").measures["spearman"].mean == pytest.approx(0.87, abs=0.02)  # ties of gold
+    assert only(report, "dense").measures["spearman"].mean == pytest.approx(0.93, abs=0.02)  # ties of gold
     assert only(report, "dense").main[0] == "spearman"
     assert only(report, "dense", language="en").count == 6
     a, b = tiny_encoder.encode(WORDS), tiny_encoder.encode(second)

@@ -89,11 +89,26 @@ def to_pixels(
     else:
         square = plain_rgb(square, where=where)
     if square.size != (spec.size, spec.size):
-        board = PILImage.new("RGB", (spec.size, spec.size), spec.fill)
+        board = PILImage.new("RGB", (spec.size, spec.size), ground(square) or spec.fill if spec.margin else spec.fill)
         board.paste(square, (at.left, at.top))
         square = board
     receipt = PictureReceipt(width, height, used=_used(width, height, at, spec), scale=at.width / width, notes=notes)
     return _normalise(square, spec), receipt
+
+
+def ground(picture: PILImage.Image) -> tuple[int, int, int] | None:
+    """The colour of an RGB picture's border, where most of it is of one colour (within 8 of 255); else None.
+
+    >>> ground(PILImage.new("RGB", (4, 4), (0, 40, 80)))
+    (0, 40, 80)
+    """
+    pixels = np.asarray(picture)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]]).astype(int)  # (B, 3)
+    colour = np.median(border, axis=0)
+    if (abs(border - colour) <= 8).all(axis=1).mean() <= 0.5:
+        return None
+    red, green, blue = (round(float(c)) for c in colour)
+    return red, green, blue
 
 
 def boxes(receipt: PictureReceipt, spec: PixelSpec, grid: int) -> np.ndarray:

@@ -1,0 +1,112 @@
+"""Teaches a finished model to read better, and leaves its eyes alone: `python -m recipes.mini.reading --start FOLDER`.
+
+Only the table of words is trained: names of emoji, in all languages, are led to where the model puts the drawings of
+the training styles and the English name. Pictures don't pass through that table, so they stay where they are, at a
+fraction of the cost of a whole step. What it writes is a run like any other: `recipes.mini.ship --run FOLDER`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional as F
+
+from onespace.encoder import Encoder
+from onespace.engines.torch_engine import TorchEngine
+from onespace.prepare import tokens
+from onespace.train.loop import Schedule, Trainer
+from recipes.mini.batches import Texts, tokenise
+from recipes.mini.data import FAVOURED, Corpus
+from recipes.mini.objective import Learner
+from recipes.mini.train import BUILD, started
+
+SIZE = 320
+"""Names in any language, and as many in the favoured ones, in a step."""
+
+
+def seen(learner: Learner, corpus: Corpus, reader: tokens.Tokenizer) -> Tensor:
+    """Where the model puts each emoji's drawings of the training styles: (C, D), unit rows."""
+    encoder = Encoder(learner.model.spec, reader, TorchEngine(learner.model, device="cpu"))
+    rows = [(c.index, row) for c in corpus.emoji for row in c.rows]
+    found = encoder.encode([Image.fromarray(np.asarray(corpus.images[row])) for _, row in rows], heads="dense").dense
+    places = torch.tensor([index for index, _ in rows])
+    sums = torch.zeros(len(corpus.emoji), learner.anchors.shape[1]).index_add(0, places, torch.from_numpy(found))
+    return F.normalize(sums, dim=1)
+
+
+def only_words(learner: Learner, special: tuple[int, ...]) -> None:
+    """Freezes all but the table of words, and in it the rows of the ``special`` ids, which pictures meet too."""
+    learner.requires_grad_(False)
+    words = learner.model.text.embed.words.weight.requires_grad_()
+    words.register_hook(lambda gradient: gradient.index_fill(0, torch.tensor(special), 0))
+
+
+def objective(
+    learner: Learner, corpus: Corpus, tokenizer: Tokenizer, *, seed: int, size: int
+) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
+    """Step -> loss and report: names, sorted by length and read in four parts, are told apart at the anchors."""
+
+    def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.default_rng((seed, step))
+        torch.manual_seed(seed * 1_000_003 + step)
+        some = [corpus.draw_any(rng) for _ in range(2 * size)]
+        own = [None] * size + [str(x) for x in rng.choice(FAVOURED, size)]
+        texts = [
+            corpus.draw_text(rng, c, locale=x if x in c.names else None)[0] for c, x in zip(some, own, strict=True)
+        ]
+        batch = tokenise(tokenizer, texts)
+        things = torch.tensor([[c.index, c.index] for c in some])
+        losses = [
+            learner.pull(learner.vectors(Texts(batch.ids[part, :longest], batch.mask[part, :longest])), things[part])
+            for part in batch.mask.sum(1).argsort(stable=True).tensor_split(4)
+            for longest in [int(batch.mask[part].sum(1).max())]
+        ]
+        loss = torch.stack(losses).mean()
+        return loss, {"an": float(loss.detach())}
+
+    return step_loss
+
+
+def main() -> None:
+    """Reads the arguments and trains."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--start", type=Path, required=True, help="folder of the checkpoint to go on from")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--data", type=Path, default=BUILD)
+    parser.add_argument("--out", type=Path, default=BUILD / "reading")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tokenizer = Tokenizer.from_file(str(arguments.start / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    corpus = Corpus(arguments.data)
+    learner = started(arguments.start, corpus, tokenizer)
+    drawn = seen(learner, corpus, tokens.Tokenizer.from_folder(arguments.start))
+    with torch.no_grad():
+        learner.anchors[: len(drawn)] = F.normalize(learner.anchors[: len(drawn)], dim=1) + drawn
+    only_words(learner, learner.model.spec.heads.sparse_skip)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(arguments.start / "tokenizer.json", arguments.out)
+    options = vars(arguments) | {"batch": 2 * SIZE}
+    (arguments.out / "options.json").write_text(json.dumps(options, default=str) + "\n")
+    step_loss = objective(learner, corpus, tokenizer, seed=arguments.seed, size=SIZE)
+    schedule = Schedule(
+        steps=arguments.steps, learning_rate=arguments.rate, warmup=20, decay=0.9, weight_decay=0.0, save_every=50
+    )
+    Trainer(learner, step_loss, arguments.out, schedule).run()
+
+
+if __name__ == "__main__":
+    main()
