@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -103,6 +104,14 @@ class Draw:
     pair_things: Tensor
     names: Texts
     named: Tensor
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a folder, which neither pads nor cuts: `tokenise` does."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def tokenise(tokenizer: Tokenizer, texts: list[str], limit: int = 16) -> Texts:

@@ -25,7 +25,7 @@ from onespace.encoder import Encoder
 from onespace.engines.torch_engine import TorchEngine
 from onespace.prepare import tokens
 from onespace.train.loop import Schedule, Trainer
-from recipes.mini.batches import Texts, tokenise
+from recipes.mini.batches import Texts, read_tokenizer, tokenise
 from recipes.mini.data import FAVOURED, Corpus
 from recipes.mini.objective import Learner
 from recipes.mini.train import BUILD, started
@@ -88,9 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tokenizer = Tokenizer.from_file(str(arguments.start / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(arguments.start)
     corpus = Corpus(arguments.data)
     learner = started(arguments.start, corpus, tokenizer)
     drawn = seen(learner, corpus, tokens.Tokenizer.from_folder(arguments.start))

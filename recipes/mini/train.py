@@ -19,7 +19,7 @@ from onespace.model import FusedModel
 from onespace.prepare import tokens
 from onespace.spec import HeadSpec, ImageSpec, PixelSpec, Spec, TextSpec
 from onespace.train.loop import Schedule, Trainer
-from recipes.mini.batches import Curriculum, tokenise
+from recipes.mini.batches import Curriculum, read_tokenizer, tokenise
 from recipes.mini.data import Corpus
 from recipes.mini.evaluate import evaluate
 from recipes.mini.measure import read_test
@@ -91,9 +91,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     vocabulary = arguments.start or arguments.data
-    tokenizer = Tokenizer.from_file(str(vocabulary / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(vocabulary)
     corpus = Corpus(arguments.data)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)

@@ -104,8 +104,8 @@ class Indexer:
         self.manifest = Manifest.open(store.place)
         self.report = Report()
         self.total = 0
-        self._guessed: dict[str, int] = {}
         """Documents of the plan, as far as that is known yet."""
+        self._guessed: dict[str, int] = {}
         self._open: dict[str, _Open] = {}
         self._ended: list[_Open] = []
         self._taken: dict[str, str] = {}
