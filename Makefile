@@ -49,7 +49,7 @@ build/mini/.ready: $(STAMP)-test
 evaluate-mini: build/mini/.ready
 	$(MINI).card $(if $(TEACHER),--teacher $(TEACHER))
 
-# Four runs: the first from random weights, each other from what the one before it has learnt.
+# Run after run: the first from random weights, each other from what the one before it has learnt.
 train-mini: build/mini/.ready
 	$(MINI).tokenizer
 	$(MINI).train --steps 2000 --out build/mini/first
@@ -59,10 +59,18 @@ train-mini: build/mini/.ready
 	$(MINI).ship --run build/mini/second --checkpoint build/mini/v1 --shipped build/mini/v1-onnx \
 	    --note "Goes on from v0."
 	$(MINI).train --steps 900 --start build/mini/v1 --behind 4400 --rate 7e-4 --decay 0.82 --out build/mini/third
-	$(MINI).ship --run build/mini/third --before 0.5 --checkpoint build/mini/v2 --shipped build/mini/v2-onnx \
+	$(MINI).ship --run build/mini/third --share 0.5 --checkpoint build/mini/v2 --shipped build/mini/v2-onnx \
 	    --note "Goes on from v1; the mean of both is kept."
-	$(MINI).reading --start build/mini/v2 --out build/mini/run
-	$(MINI).ship --note "The table of words alone, by names in all languages."
+	$(MINI).reading --start build/mini/v2 --favoured 0.65 --steps 400 --rate 1e-3 --out build/mini/fourth
+	$(MINI).ship --run build/mini/fourth --checkpoint build/mini/v3 --shipped build/mini/v3-onnx \
+	    --note "The table of words alone, by names in all languages."
+	$(MINI).seeing --start build/mini/v3
+	$(MINI).reading --start build/mini/v3
+	$(MINI).ship --run build/mini/seeing build/mini/reading --share 0.5 1 \
+	    --checkpoint build/mini/v4 --shipped build/mini/v4-onnx \
+	    --note "The image tower alone; half of its change is kept." "The table of words alone; three quarters of the names in any language."
+	$(MINI).train --steps 120 --start build/mini/v4 --behind 5700 --only heads --out build/mini/run
+	$(MINI).ship --note "The sparse and the multi-vector head alone."
 	$(MINI).calibrate
 	$(MINI).card $(if $(TEACHER),--teacher $(TEACHER))
 

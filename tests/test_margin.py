@@ -116,3 +116,16 @@ def test_what_is_free_takes_the_colour_of_a_plain_border(
     pixels, _ = to_pixels(picture, spec)
     assert (255 * pixels[:, 0, 0]).round().tolist() == list(free)
     assert (255 * pixels[:, -1, 10]).round().tolist() == list(free)
+
+
+def test_the_margin_of_a_transparent_picture_is_white(model: Encoder) -> None:
+    picture = PILImage.new("RGBA", (40, 40), (200, 20, 20, 255))
+    opaque = picture.convert("RGB")
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    spec = PixelSpec(size=20, margin=0.1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    pixels, receipt = to_pixels(picture, spec)
+    assert receipt.notes == ("alpha over white",)
+    assert (255 * pixels[:, 0, 10]).round().tolist() == [255, 255, 255]
+    assert (255 * to_pixels(opaque, spec)[0][:, 0, 10]).round().tolist() == [200, 20, 20]
+    seen, plain = model.encode([picture]), model.encode([opaque])  # the encoder lays it over white before that
+    assert np.linalg.norm(seen.dense - plain.dense) > 1e-2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +57,26 @@ def write_runs(checkpoint: Path, runs: tuple[Run, ...]) -> None:
     (checkpoint / FILE).write_text(text + "\n", "utf-8")
 
 
-def history(folder: Path, *, cores: int, on: str, note: str = "") -> tuple[Run, ...]:
-    """The runs behind the checkpoint that the run in ``folder`` started from, and that run itself.
+def history(*folders: Path, cores: int, on: str, notes: Sequence[str] = ()) -> tuple[Run, ...]:
+    """The runs behind the checkpoint that the runs in ``folders`` started from, and those runs themselves.
 
-    ``folder`` holds what `recipes.mini.train` writes: ``log.jsonl``, and ``options.json``, whose ``start`` names the
-    checkpoint (null for a run from random weights).
+    A folder holds what `recipes.mini.train` writes: ``log.jsonl``, and ``options.json``, whose ``start`` names the
+    checkpoint (null for a run from random weights). ``notes`` are in the order of the folders.
+
+    Raises:
+        InputError: the runs started from different checkpoints.
     """
-    options, start = _options(folder), started_from(folder)
-    rows = read_log(folder)
-    own = Run(
+    starts = {started_from(folder) for folder in folders}
+    if len(starts) > 1:
+        raise InputError(f"{', '.join(map(str, folders))} started from different checkpoints. Ship them one by one.")
+    (start,) = starts
+    own = [_run(*each, cores=cores, on=on) for each in zip_longest(folders, notes[: len(folders)], fillvalue="")]
+    return (*(read_runs(start) if start else ()), *own)
+
+
+def _run(folder: Path, note: str, *, cores: int, on: str) -> Run:
+    options, rows = _options(folder), read_log(folder)
+    return Run(
         steps=int(rows[-1]["step"]),
         batch=options["batch"],
         seed=options["seed"],
@@ -72,7 +85,6 @@ def history(folder: Path, *, cores: int, on: str, note: str = "") -> tuple[Run, 
         on=on,
         note=note,
     )
-    return (*(read_runs(start) if start else ()), own)
 
 
 def started_from(folder: Path) -> Path | None:

@@ -48,12 +48,14 @@ class Learner(nn.Module):
         """A short way to the image tower, past the fusion: the mean of the image tokens (B, P, D)."""
         return self.pull(F.normalize(seen.float().mean(1), dim=1), batch.things)
 
-    def reading(self, batch: Draw) -> Tensor:
-        """The texts that stand alone, which are sorted by length: the shorter half is read without its padding."""
-        ids, mask, half = batch.names.ids, batch.names.mask, len(batch.named) // 2
-        longest = int(mask[:half].sum(1).max())
-        halves = Texts(ids[:half, :longest], mask[:half, :longest]), Texts(ids[half:], mask[half:])
-        return self.pull(torch.cat([self.vectors(texts) for texts in halves]), batch.named)
+    def reading(self, texts: Texts, things: Tensor, *, parts: int = 2) -> Tensor:
+        """Texts that stand alone, sorted by length: each part of them is read without the padding of longer ones."""
+        rows = [
+            self.vectors(Texts(ids[:, :longest], mask[:, :longest]))
+            for ids, mask in zip(texts.ids.tensor_split(parts), texts.mask.tensor_split(parts), strict=True)
+            for longest in [int(mask.sum(1).max())]
+        ]
+        return self.pull(torch.cat(rows), things)
 
     def vectors(self, texts: Texts) -> Tensor:
         """Dense vectors of texts alone: (N, D), unit rows."""
@@ -64,7 +66,7 @@ class Learner(nn.Module):
         if rest is not None:
             return _losses(self, batch, *rest)
         seen = self.seeing(self.model.project(self.model.image(batch.pixels, batch.keep)), batch)
-        read = self.reading(batch)
+        read = self.reading(batch.names, batch.named)
         return seen + read, {"ad": seen, "an": read}
 
 
@@ -113,10 +115,10 @@ def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Te
     hint = learner.seeing(seen, batch)
     seen, keep = seen[:, : batch.fused], None if batch.keep is None else batch.keep[:, : batch.fused]  # (B, P', D)
     nothing = Texts(empty.ids.expand(n, -1), empty.mask.expand(n, -1))
-    image, image_mask = _fused(model, nothing, seen, keep, patches)
+    image, image_mask = fused(model, nothing, seen, keep, patches)
     half = n // 2
     first = None if keep is None else keep[:half]
-    pair, pair_mask = _fused(model, batch.pair_texts, seen[:half], first, patches)
+    pair, pair_mask = fused(model, batch.pair_texts, seen[:half], first, patches)
     text, extra = _alone(model, batch.texts), _alone(model, batch.extra)
 
     i, p, t = (dense.pool(h, m, "cls") for h, m in ((image, image_mask), (pair, pair_mask), (text, batch.texts.mask)))
@@ -136,7 +138,7 @@ def _losses(learner: Learner, batch: Draw, empty: Texts, bank: Bank) -> tuple[Te
 
     parts["ai"] = learner.pull(i, batch.things)
     parts["ad"] = hint
-    parts["an"] = learner.reading(batch)
+    parts["an"] = learner.reading(batch.names, batch.named)
     parts["at"] = learner.pull(t, batch.things) / 2
     parts["ap"] = learner.pull(p, batch.pair_things) / 2
 
@@ -183,7 +185,8 @@ def _among_all(learner: Learner, bank: Bank, pictures: tuple[Tensor, Tensor], th
     return {k: anchored(v, things[known]) / 2 for k, v in scores.items()} | {"few": spread}
 
 
-def _fused(model: FusedModel, texts: Texts, seen: Tensor, keep: Tensor | None, patches: int) -> tuple[Tensor, Tensor]:
+def fused(model: FusedModel, texts: Texts, seen: Tensor, keep: Tensor | None, patches: int) -> tuple[Tensor, Tensor]:
+    """States (N, T, D) and mask (N, T) of texts with projected patches (N, K, D), of which ``keep`` says the places."""
     sequence, mask = fuse(model.text.embed, texts.ids, texts.mask, seen, keep, patches)
     return model.text.encode(sequence, mask), mask
 

@@ -8,9 +8,7 @@ fraction of the cost of a whole step. What it writes is a run like any other: `r
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,10 +26,10 @@ from onespace.train.loop import Schedule, Trainer
 from recipes.mini.batches import Texts, read_tokenizer, tokenise
 from recipes.mini.data import FAVOURED, Corpus
 from recipes.mini.objective import Learner
-from recipes.mini.train import BUILD, started
+from recipes.mini.train import BUILD, begin, started
 
-SIZE = 320
-"""Names in any language, and as many in the favoured ones, in a step."""
+SIZE = 640
+"""Names in a step."""
 
 
 def seen(learner: Learner, corpus: Corpus, reader: tokens.Tokenizer) -> Tensor:
@@ -52,26 +50,26 @@ def only_words(learner: Learner, special: tuple[int, ...]) -> None:
 
 
 def objective(
-    learner: Learner, corpus: Corpus, tokenizer: Tokenizer, *, seed: int, size: int
+    learner: Learner, corpus: Corpus, tokenizer: Tokenizer, *, seed: int, favoured: float, size: int = SIZE
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
-    """Step -> loss and report: names, sorted by length and read in four parts, are told apart at the anchors."""
+    """Step -> loss and report: names, sorted by length and read in four parts, are told apart at the anchors.
+
+    The share ``favoured`` of them is in the favoured languages, the rest in any: each locale of a concept as often.
+    """
 
     def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.default_rng((seed, step))
         torch.manual_seed(seed * 1_000_003 + step)
-        some = [corpus.draw_any(rng) for _ in range(2 * size)]
-        own = [None] * size + [str(x) for x in rng.choice(FAVOURED, size)]
+        some = [corpus.draw_any(rng) for _ in range(size)]
+        asked = [FAVOURED if rng.random() < favoured else tuple(c.names) for c in some]
+        locales = [x[int(rng.integers(len(x)))] for x in asked]
         texts = [
-            corpus.draw_text(rng, c, locale=x if x in c.names else None)[0] for c, x in zip(some, own, strict=True)
+            corpus.draw_text(rng, c, locale=x if x in c.names else "en")[0] for c, x in zip(some, locales, strict=True)
         ]
         batch = tokenise(tokenizer, texts)
-        things = torch.tensor([[c.index, c.index] for c in some])
-        losses = [
-            learner.pull(learner.vectors(Texts(batch.ids[part, :longest], batch.mask[part, :longest])), things[part])
-            for part in batch.mask.sum(1).argsort(stable=True).tensor_split(4)
-            for longest in [int(batch.mask[part].sum(1).max())]
-        ]
-        loss = torch.stack(losses).mean()
+        order = batch.mask.sum(1).argsort(stable=True)
+        things = torch.tensor([[c.index, c.index] for c in some])[order]
+        loss = learner.reading(Texts(batch.ids[order], batch.mask[order]), things, parts=4)
         return loss, {"an": float(loss.detach())}
 
     return step_loss
@@ -81,8 +79,9 @@ def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--start", type=Path, required=True, help="folder of the checkpoint to go on from")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--favoured", type=float, default=0.25, help="share of names in the favoured languages")
     parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--out", type=Path, default=BUILD / "reading")
     parser.add_argument("--seed", type=int, default=1)
@@ -95,11 +94,8 @@ def main() -> None:
     with torch.no_grad():
         learner.anchors[: len(drawn)] = F.normalize(learner.anchors[: len(drawn)], dim=1) + drawn
     only_words(learner, learner.model.spec.heads.sparse_skip)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(arguments.start / "tokenizer.json", arguments.out)
-    options = vars(arguments) | {"batch": 2 * SIZE}
-    (arguments.out / "options.json").write_text(json.dumps(options, default=str) + "\n")
-    step_loss = objective(learner, corpus, tokenizer, seed=arguments.seed, size=SIZE)
+    begin(arguments.out, arguments.start, vars(arguments) | {"batch": SIZE})
+    step_loss = objective(learner, corpus, tokenizer, seed=arguments.seed, favoured=arguments.favoured)
     schedule = Schedule(
         steps=arguments.steps, learning_rate=arguments.rate, warmup=20, decay=0.9, weight_decay=0.0, save_every=50
     )

@@ -9,7 +9,9 @@ import argparse
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -74,6 +76,21 @@ def started(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> Learner:
     return learner
 
 
+def begin(out: Path, vocabulary: Path, options: dict[str, Any]) -> None:
+    """Makes the folder of a run, with its options and its tokenizer."""
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(vocabulary / "tokenizer.json", out)
+    (out / "options.json").write_text(json.dumps(options, default=str) + "\n")
+
+
+def only_heads(learner: Learner) -> None:
+    """Freezes both towers, and all that the dense vector passes through: the other two heads learn to go with it."""
+    learner.requires_grad_(False)
+    for part in (learner.model.multi, learner.model.patch_terms, learner.model.token_weights):
+        part.requires_grad_()
+    learner.scales.requires_grad_().register_hook(lambda gradient: gradient * torch.tensor([0.0, 1.0, 1.0]))
+
+
 def main() -> None:
     """Reads the arguments and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -82,6 +99,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.25, help="last share of the steps: lower rate")
     parser.add_argument("--start", type=Path, help="folder of a checkpoint to go on from")
+    parser.add_argument("--only", choices=("all", "heads"), default="all", help="what learns")
     parser.add_argument("--behind", type=int, default=2000, help="steps that the checkpoint of --start has seen")
     parser.add_argument("--data", type=Path, default=BUILD)
     parser.add_argument("--out", type=Path, default=BUILD / "run")
@@ -102,10 +120,11 @@ def main() -> None:
     learner.model.image.to(memory_format=torch.channels_last)
     patches = learner.model.spec.image.tokens  # type: ignore[union-attr]
     plan = Curriculum(arguments.steps, patches, behind=arguments.behind if arguments.start else 0)
+    if arguments.only == "heads":
+        only_heads(learner)
+        plan = replace(plan, whole=1.0)  # no step is light: what is light in one teaches the towers
     step_loss = objective(learner, corpus, tokenizer, seed=arguments.seed, size=arguments.batch, plan=plan)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(vocabulary / "tokenizer.json", arguments.out)
-    (arguments.out / "options.json").write_text(json.dumps(vars(arguments), default=str) + "\n")
+    begin(arguments.out, vocabulary, vars(arguments))
     schedule = Schedule(steps=arguments.steps, learning_rate=arguments.rate, warmup=50, decay=arguments.decay)
     reader, test = tokens.Tokenizer.from_folder(vocabulary), read_test(arguments.data)
     trainer = Trainer(learner, step_loss, arguments.out, schedule)

@@ -90,7 +90,8 @@ class PixelSpec:
     margin: float = 0.0
     """Share of the square that ``fit="pad"`` leaves free on every side, from 0 to less than 0.5.
 
-    With a margin, all that is free takes the colour of the picture's border, where most of that is of one colour."""
+    With a margin, all that is free takes the colour of the picture's border, where most of that is of one colour;
+    around a transparent picture that was laid over white it is white."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.margin, (int, float)) and 0 <= self.margin < 0.5):

@@ -26,10 +26,10 @@ def ran(folder: Path, start: Path | None, *, steps: int = 20) -> Path:
 def test_a_run_is_told_after_those_it_started_from(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
-    first = history(ran(tmp_path / "first", None), cores=2, on="a laptop", note="From nothing.")
+    first = history(ran(tmp_path / "first", None), cores=2, on="a laptop", notes=["From nothing."])
     assert first == (Run(steps=20, batch=192, seed=3, hours=2.0, cores=2, on="a laptop", note="From nothing."),)
     write_runs(checkpoint, first)
-    second = history(ran(tmp_path / "second", checkpoint, steps=50), cores=8, on="a server", note="More names.")
+    second = history(ran(tmp_path / "second", checkpoint, steps=50), cores=8, on="a server", notes=["More names."])
     write_runs(checkpoint, second)  # where the run started from
     third = history(ran(tmp_path / "third", checkpoint), cores=2, on="a laptop")
     assert [(run.steps, run.core_hours, run.note) for run in third] == [
@@ -39,6 +39,13 @@ def test_a_run_is_told_after_those_it_started_from(tmp_path: Path) -> None:
     ]
     write_runs(checkpoint, third)
     assert read_runs(checkpoint) == third
+    two = ran(tmp_path / "eyes", checkpoint, steps=10), ran(tmp_path / "words", checkpoint, steps=30)
+    assert [(run.steps, run.note) for run in history(*two, cores=1, on="a laptop", notes=["Eyes."])[3:]] == [
+        (10, "Eyes."),
+        (30, ""),
+    ]
+    with pytest.raises(InputError, match="started from different checkpoints"):
+        history(two[0], tmp_path / "first", cores=1, on="a laptop")
     assert energy(third) == (0.144, 0.576)
     lines = run_table(third).splitlines()
     assert lines[0].startswith("| run | steps |")

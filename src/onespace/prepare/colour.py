@@ -10,6 +10,8 @@ from PIL import Image as PILImage
 from onespace.errors import ImageError
 
 Alpha = Literal["white", "drop"]
+OVER_WHITE = "alpha over white"
+"""The note on a transparent picture that was laid over white."""
 
 
 def to_rgb(picture: PILImage.Image, *, alpha: Alpha, where: str) -> tuple[PILImage.Image, tuple[str, ...]]:
@@ -35,7 +37,7 @@ def to_rgb(picture: PILImage.Image, *, alpha: Alpha, where: str) -> tuple[PILIma
         return layered.convert("RGB"), ("transparency ignored",)
     white = PILImage.new("RGB", layered.size, (255, 255, 255))
     white.paste(layered, mask=opacity)
-    return white, ("alpha over white",)
+    return white, (OVER_WHITE,)
 
 
 def plain_rgb(picture: PILImage.Image, *, where: str) -> PILImage.Image:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from onespace.errors import ImageError
-from onespace.prepare.colour import plain_rgb, to_rgb
+from onespace.prepare.colour import OVER_WHITE, plain_rgb, to_rgb
 from onespace.prepare.images import MAX_PIXELS
 from onespace.spec import PixelSpec
 from onespace.types import Box, PictureReceipt
@@ -89,7 +89,7 @@ def to_pixels(
     else:
         square = plain_rgb(square, where=where)
     if square.size != (spec.size, spec.size):
-        board = PILImage.new("RGB", (spec.size, spec.size), ground(square) or spec.fill if spec.margin else spec.fill)
+        board = PILImage.new("RGB", (spec.size, spec.size), _free(square, spec, notes))
         board.paste(square, (at.left, at.top))
         square = board
     receipt = PictureReceipt(width, height, used=_used(width, height, at, spec), scale=at.width / width, notes=notes)
@@ -155,6 +155,15 @@ def _used(width: int, height: int, at: Placement, spec: PixelSpec) -> Box:
         min(float(width), (size - at.left) * width / at.width),
         min(float(height), (size - at.top) * height / at.height),
     )
+
+
+def _free(square: PILImage.Image, spec: PixelSpec, notes: tuple[str, ...]) -> tuple[int, int, int]:
+    """The colour of what the picture leaves free."""
+    if not spec.margin:
+        return spec.fill
+    if OVER_WHITE in notes:  # what shows through it is white, whatever reaches its border
+        return (255, 255, 255)
+    return ground(square) or spec.fill
 
 
 def _normalise(picture: PILImage.Image, spec: PixelSpec) -> np.ndarray:

@@ -67,6 +67,7 @@ class Trainer:
         groups = _groups(module, schedule.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, fused=True)
         self.step = 0
+        self._frozen = [part for part in module.modules() if _is_frozen(part)]
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -77,6 +78,8 @@ class Trainer:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.schedule.rate(self.step)
             self.module.train()
+            for part in self._frozen:  # what doesn't learn keeps the statistics of its batch norms, too
+                part.eval()
             self.optimiser.zero_grad(set_to_none=True)
             loss, report = self.objective(self.step)
             if loss.requires_grad:
@@ -138,6 +141,12 @@ def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, float]]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+def _is_frozen(part: nn.Module) -> bool:
+    """Whether a module has parameters, and none of them learns."""
+    own = list(part.parameters())
+    return bool(own) and not any(p.requires_grad for p in own)
 
 
 def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
