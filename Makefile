@@ -67,9 +67,9 @@ train-mini: build/mini/.ready
 	$(MINI).seeing --start build/mini/v3
 	$(MINI).reading --start build/mini/v3
 	$(MINI).ship --run build/mini/seeing build/mini/reading --share 0.5 1 \
-	    --checkpoint build/mini/v4 --shipped build/mini/v4-onnx \
+	    --checkpoint build/mini/v5 --shipped build/mini/v5-onnx \
 	    --note "The image tower alone; half of its change is kept." "The table of words alone; three quarters of the names in any language."
-	$(MINI).train --steps 120 --start build/mini/v4 --behind 5700 --only heads --out build/mini/run
+	$(MINI).train --steps 100 --start build/mini/v5 --behind 5700 --only heads --decay 0.7 --out build/mini/run
 	$(MINI).ship --note "The sparse and the multi-vector head alone."
 	$(MINI).calibrate
 	$(MINI).card $(if $(TEACHER),--teacher $(TEACHER))

@@ -120,7 +120,7 @@ def run_table(runs: tuple[Run, ...]) -> str:
         [f"v{i}", f"{r.steps:,}", str(r.batch), f"{r.hours:.1f}", str(r.cores), r.on, str(r.seed), r.note]
         for i, r in enumerate(runs)
     ]
-    return table(["run", "steps", "pictures a step", "hours", "cores", "machine", "seed", "what changed"], rows)
+    return table(["run", "steps", "items a step", "hours", "cores", "machine", "seed", "what changed"], rows)
 
 
 def counts(data: Path) -> dict[str, int]:
@@ -275,10 +275,10 @@ The drawings and names keep these licences, and the authors named don't endorse 
 ## How it was made
 {run_table(runs)}
 
-Each run goes on from the one above it: {sum(r.steps for r in runs):,} steps, {sum(r.hours for r in runs):.1f} hours and
-{sum(r.core_hours for r in runs):.0f} core-hours in all, without measuring and preparing. Energy was not metered; at
-{WATTS[0]} to {WATTS[1]} W a core, the rated power of common server processors over their cores, that is {low_kwh:.2f}
-to {high_kwh:.2f} kWh for the processors alone.
+Each run goes on from the one above it, unless it says otherwise: {sum(r.steps for r in runs):,} steps,
+{sum(r.hours for r in runs):.1f} hours and {sum(r.core_hours for r in runs):.0f} core-hours in all, without
+measuring and preparing. Energy was not metered; at {WATTS[0]} to {WATTS[1]} W a core, the rated power of
+common server processors over their cores, that is {low_kwh:.2f} to {high_kwh:.2f} kWh for the processors alone.
 
 `make train-mini` does all of it again, from fetching the sources to this card; where a recipe changed while it ran, a
 rerun gives a like model, not this one. `make evaluate-mini` measures the shipped model and writes this card.
