@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +106,20 @@ class Draw:
     pair_things: Tensor
     names: Texts
     named: Tensor
+
+
+def drawn_ahead(prepare: Callable[[int], Draw]) -> Callable[[int], Draw]:
+    """``prepare``, with the batch of the next step made by a thread while this one is learnt from."""
+    ahead: dict[int, Future[Draw]] = {}
+    worker = ThreadPoolExecutor(1)
+
+    def at(step: int) -> Draw:
+        waiting = ahead.pop(step, None)
+        batch = prepare(step) if waiting is None else waiting.result()
+        ahead[step + 1] = worker.submit(prepare, step + 1)
+        return batch
+
+    return at
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

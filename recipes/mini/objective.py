@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +18,7 @@ from onespace.model import FusedModel
 from onespace.towers.reduced import has_bfloat16
 from onespace.train.learner import sparse_rows
 from recipes.mini.bank import REFRESHED, Bank
-from recipes.mini.batches import Curriculum, Draw, Texts, draw, tokenise
+from recipes.mini.batches import Curriculum, Draw, Texts, draw, drawn_ahead, tokenise
 from recipes.mini.data import Corpus
 
 SHORTER = (64, 128)
@@ -61,6 +60,12 @@ class Learner(nn.Module):
         """Dense vectors of texts alone: (N, D), unit rows."""
         return dense.pool(_alone(self.model, texts), texts.mask, "cls")
 
+    @torch.no_grad()
+    def places(self, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
+        """Where texts lie now, read 256 at a time and without a gradient: (N, D), unit rows."""
+        parts = (texts[first : first + 256] for first in range(0, len(texts), 256))
+        return torch.cat([self.vectors(tokenise(tokenizer, part)) for part in parts])
+
     def forward(self, batch: Draw, rest: tuple[Texts, Bank] | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its parts; without an empty text and a bank, of pictures and names that only meet at anchors."""
         if rest is not None:
@@ -82,20 +87,14 @@ def objective(
     """Step -> loss and report, for `onespace.train.loop.Trainer`: float32 weights, bfloat16 products where it pays."""
     empty = tokenise(tokenizer, [""])
     kind = torch.bfloat16 if has_bfloat16() else torch.float32
-    ahead: dict[int, Future[Draw]] = {}
-    worker = ThreadPoolExecutor(1)
-
-    def prepare(step: int) -> Draw:
-        return draw(corpus, tokenizer, step, seed=seed, size=size, plan=plan)
+    batch_of = drawn_ahead(lambda step: draw(corpus, tokenizer, step, seed=seed, size=size, plan=plan))
 
     @lru_cache(maxsize=1)
     def names(turn: int) -> Bank:
         return Bank.read(learner.model, corpus, tokenizer, np.random.default_rng((seed, plan.behind + turn)))
 
     def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        waiting = ahead.pop(step, None)
-        batch = prepare(step) if waiting is None else waiting.result()
-        ahead[step + 1] = worker.submit(prepare, step + 1)
+        batch = batch_of(step)
         batch.pixels = batch.pixels.to(kind, memory_format=torch.channels_last)
         torch.manual_seed(seed * 1_000_003 + plan.behind + step)
         cast = {n: p if n in ("scales", "anchors") else p.to(kind) for n, p in learner.named_parameters()}

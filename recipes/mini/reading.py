@@ -7,10 +7,7 @@ fraction of the cost of a whole step. What it writes is a run like any other: `r
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,10 +20,10 @@ from onespace.encoder import Encoder
 from onespace.engines.torch_engine import TorchEngine
 from onespace.prepare import tokens
 from onespace.train.loop import Schedule, Trainer
-from recipes.mini.batches import Texts, read_tokenizer, tokenise
+from recipes.mini.batches import Texts, tokenise
 from recipes.mini.data import FAVOURED, Corpus
 from recipes.mini.objective import Learner
-from recipes.mini.train import BUILD, begin, started
+from recipes.mini.train import BUILD, begin, opened, part_parser
 
 SIZE = 640
 """Names in a step."""
@@ -77,19 +74,10 @@ def objective(
 
 def main() -> None:
     """Reads the arguments and trains."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--start", type=Path, required=True, help="folder of the checkpoint to go on from")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser = part_parser(__doc__, steps=2000, rate=1.5e-3, out=BUILD / "reading", seed=1)
     parser.add_argument("--favoured", type=float, default=0.25, help="share of names in the favoured languages")
-    parser.add_argument("--data", type=Path, default=BUILD)
-    parser.add_argument("--out", type=Path, default=BUILD / "reading")
-    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tokenizer = read_tokenizer(arguments.start)
-    corpus = Corpus(arguments.data)
-    learner = started(arguments.start, corpus, tokenizer)
+    learner, corpus, tokenizer = opened(arguments)
     drawn = seen(learner, corpus, tokens.Tokenizer.from_folder(arguments.start))
     with torch.no_grad():
         learner.anchors[: len(drawn)] = F.normalize(learner.anchors[: len(drawn)], dim=1) + drawn

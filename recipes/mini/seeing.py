@@ -8,11 +8,7 @@ puts the names of what they show. Texts don't pass through what is trained, so t
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
@@ -21,10 +17,10 @@ from torch.nn import functional as F
 
 from onespace.heads import dense
 from onespace.train.loop import Schedule, Trainer
-from recipes.mini.batches import Curriculum, Draw, Texts, draw, read_tokenizer, tokenise
+from recipes.mini.batches import Curriculum, Texts, draw, drawn_ahead, tokenise
 from recipes.mini.data import FAVOURED, Corpus
 from recipes.mini.objective import Learner, fused
-from recipes.mini.train import BUILD, begin, started
+from recipes.mini.train import BUILD, begin, opened, part_parser
 
 SIZE = 96
 """Pictures in a step."""
@@ -36,12 +32,8 @@ def named(learner: Learner, corpus: Corpus, tokenizer: Tokenizer) -> Tensor:
     """Where the model puts each concept's names in the favoured languages: (C, D), unit rows."""
     concepts = corpus.emoji + corpus.icons
     pairs = [(c.index, c.names[x]) for c in concepts for x in FAVOURED if x in c.names]
-    sums = torch.zeros_like(learner.anchors)
-    with torch.no_grad():
-        for first in range(0, len(pairs), 256):
-            places, texts = zip(*pairs[first : first + 256], strict=True)
-            sums.index_add_(0, torch.tensor(places), learner.vectors(tokenise(tokenizer, list(texts))))
-    return F.normalize(sums, dim=1)
+    own, texts = torch.tensor([index for index, _ in pairs]), [text for _, text in pairs]
+    return F.normalize(torch.zeros(learner.anchors.shape).index_add(0, own, learner.places(tokenizer, texts)), dim=1)
 
 
 def only_eyes(learner: Learner) -> None:
@@ -56,16 +48,10 @@ def objective(
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
     """Step -> loss and report: pictures, fused with an empty text, are told apart at the anchors."""
     empty = tokenise(tokenizer, [""])
-    ahead: dict[int, Future[Draw]] = {}
-    worker = ThreadPoolExecutor(1)
-
-    def prepare(step: int) -> Draw:
-        return draw(corpus, tokenizer, step, seed=seed, size=size, plan=plan)
+    batch_of = drawn_ahead(lambda step: draw(corpus, tokenizer, step, seed=seed, size=size, plan=plan))
 
     def step_loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        waiting = ahead.pop(step, None)
-        batch = prepare(step) if waiting is None else waiting.result()
-        ahead[step + 1] = worker.submit(prepare, step + 1)
+        batch = batch_of(step)
         seen = learner.model.project(learner.model.image(batch.pixels, batch.keep))
         nothing = Texts(empty.ids.expand(size, -1), empty.mask.expand(size, -1))
         states, mask = fused(learner.model, nothing, seen, batch.keep, plan.patches)
@@ -78,21 +64,10 @@ def objective(
 
 def main() -> None:
     """Reads the arguments and trains."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--start", type=Path, required=True, help="folder of the checkpoint to go on from")
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--rate", type=float, default=5e-4)
-    parser.add_argument("--data", type=Path, default=BUILD)
-    parser.add_argument("--out", type=Path, default=BUILD / "seeing")
-    parser.add_argument("--seed", type=int, default=2)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tokenizer = read_tokenizer(arguments.start)
-    corpus = Corpus(arguments.data)
-    learner = started(arguments.start, corpus, tokenizer)
-    anchors = named(learner, corpus, tokenizer)
+    arguments = part_parser(__doc__, steps=900, rate=5e-4, out=BUILD / "seeing", seed=2).parse_args()
+    learner, corpus, tokenizer = opened(arguments)
     with torch.no_grad():
-        learner.anchors.copy_(anchors)
+        learner.anchors.copy_(named(learner, corpus, tokenizer))
     only_eyes(learner)
     learner.model.image.to(memory_format=torch.channels_last)
     patches = learner.model.spec.image.tokens  # type: ignore[union-attr]

@@ -21,7 +21,7 @@ from onespace.model import FusedModel
 from onespace.prepare import tokens
 from onespace.spec import HeadSpec, ImageSpec, PixelSpec, Spec, TextSpec
 from onespace.train.loop import Schedule, Trainer
-from recipes.mini.batches import Curriculum, read_tokenizer, tokenise
+from recipes.mini.batches import Curriculum, read_tokenizer
 from recipes.mini.data import Corpus
 from recipes.mini.evaluate import evaluate
 from recipes.mini.measure import read_test
@@ -70,10 +70,28 @@ def started(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> Learner:
     learner.model.eval()
     names = [c.names.get("en") or next(iter(c.names.values())) for c in concepts]
     with torch.no_grad():
-        for first in range(0, len(names), 256):
-            learner.anchors[first : first + 256] = learner.vectors(tokenise(tokenizer, names[first : first + 256]))
+        learner.anchors.copy_(learner.places(tokenizer, names))
         learner.scales.copy_(torch.tensor([3.66, 2.79, 0.06]))  # where they were at the end of that run
     return learner
+
+
+def part_parser(told: str | None, *, steps: int, rate: float, out: Path, seed: int) -> argparse.ArgumentParser:
+    """The arguments of a run that trains one part of a finished model, with that run's own defaults."""
+    parser = argparse.ArgumentParser(description=told)
+    parser.add_argument("--start", type=Path, required=True, help="folder of the checkpoint to go on from")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--rate", type=float, default=rate)
+    parser.add_argument("--data", type=Path, default=BUILD)
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--seed", type=int, default=seed)
+    return parser
+
+
+def opened(arguments: argparse.Namespace) -> tuple[Learner, Corpus, Tokenizer]:
+    """What such a run starts with; the log goes to the terminal."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tokenizer, corpus = read_tokenizer(arguments.start), Corpus(arguments.data)
+    return started(arguments.start, corpus, tokenizer), corpus, tokenizer
 
 
 def begin(out: Path, vocabulary: Path, options: dict[str, Any]) -> None:
